@@ -1,0 +1,168 @@
+"""The command line: `kit list`, `kit run`, `kit show`, `kit fetch`."""
+
+import argparse
+import os
+import sys
+import warnings
+
+
+def main(arguments=None):
+    """Run one command; returns the exit status: 0, 1 when something could not be done, 2 for bad arguments."""
+    options = parser().parse_args(arguments)
+    warnings.showwarning = lambda message, *_: print(f"kit: warning: {message}", file=sys.stderr)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        return options.command(options) or 0
+    except (ValueError, KeyError) as error:
+        print(f"kit: {error.args[0] if error.args else error}", file=sys.stderr)
+        return 2
+    except (OSError, ImportError) as error:
+        print(f"kit: {error}", file=sys.stderr)
+        return 1
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """argparse without the usage text before an error: one line, exit status 2."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser():
+    top = OneLineParser(prog="kit", description="Reproduce five deep-learning course reports.")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name, function, about, example):
+        sub = commands.add_parser(name, help=about, description=about, epilog=f"example: {example}")
+        sub.set_defaults(command=function)
+        return sub
+
+    command("list", list_studies, "List the studies and their numbers of rows.", "kit list")
+
+    run = command(
+        "run", run_study, "Train the nets of a study and print its table; a killed run goes on where it stopped.",
+        'kit run fashion-ladder-mlp --only "small 64*" --seeds 3 --source drawn',
+    )  # fmt: skip
+    run.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
+    run.add_argument(
+        "--only", action="append", metavar="NAME", help='one row, or a pattern such as "small 64*"; repeatable'
+    )
+    run.add_argument(
+        "--source", choices=("real", "drawn"), help="real data or the drawn stand-in (default: $KIT_SOURCE, else real)"
+    )
+    run.add_argument(
+        "--seeds", type=at_least_one, default=1, metavar="N", help="fits a row, with the seeds 0 to N-1 (default: 1)"
+    )
+    run.add_argument(
+        "--quick", action="store_true", help="few epochs and images, to see that it runs (KIT_PROFILE=quick)"
+    )
+    run.add_argument("--figures", metavar="FOLDER", help="also write the figures there, as PNG")
+    run.add_argument("--record", metavar="FILE", help="also keep the results of a whole, full run, as JSON")
+
+    show = command("show", show_study, "Print the recorded table of a study.", "kit show fashion-ladder-mlp")
+    show.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
+    show.add_argument("--markdown", action="store_true", help="as the README prints it")
+
+    fetch = command(
+        "fetch",
+        fetch_dataset,
+        "Have a dataset at hand: its folder in $KIT_DATA, the cache, or a download.",
+        "kit fetch fashion_mnist",
+    )
+    fetch.add_argument("dataset", metavar="DATASET", help="fashion_mnist, mnist, ...")
+    return top
+
+
+def at_least_one(text):
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seeds; give a whole number of at least 1")
+    return int(text)
+
+
+def list_studies(options):
+    from . import studies
+
+    for name in studies.names():
+        study = studies.get(name)
+        print(f"{name:24} {len(study.experiments):3} rows  {study.title}")
+
+
+def run_study(options):
+    if options.quick:
+        os.environ["KIT_PROFILE"] = "quick"
+    from . import studies
+
+    results = studies.run(options.study, only=options.only, seeds=range(options.seeds), source=options.source)
+    print(as_text(results.table()))
+    for row in results.statuses().itertuples():
+        print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
+    if options.record:
+        results.save(options.record)
+    if options.figures:
+        write_figures(results, options.figures)
+
+
+def show_study(options):
+    from . import studies
+
+    table = studies.recorded(options.study).table()
+    print(as_markdown(table) if options.markdown else as_text(table))
+
+
+def fetch_dataset(options):
+    from . import datasets
+
+    print(repr(datasets.load(options.dataset, source="real")))
+
+
+def as_text(table):
+    """The table for a terminal: figures rounded, the columns that all rows share said once above it."""
+    shared = {name: table[name].iloc[0] for name in ("metric", "origin") if table[name].nunique() == 1}
+    said = "; ".join(f"{name}: {value}" for name, value in shared.items())
+    return f"{said}\n{rounded(table.drop(columns=list(shared))).to_string()}"
+
+
+def as_markdown(table):
+    """The table for the README: reported, reproduced with its interval, verdict, parameters, seconds an epoch."""
+    lines = [
+        "| | reported | reproduced | 95% interval | verdict | parameters | epochs | s / epoch |",
+        "| --- " * 8 + "|",
+    ]
+    for name, row in rounded(table).iterrows():
+        lines.append(
+            f"| {name} | {row.reported} | {row.reproduced} | {row.low} to {row.high} | {row.verdict} "
+            f"| {row.parameters} | {row.epochs} | {row.seconds_per_epoch} |"
+        )
+    return "\n".join(lines)
+
+
+def rounded(table):
+    formats = dict.fromkeys(("reported", "reproduced", "low", "high"), "{:.4f}")
+    formats |= {"epochs": "{:.0f}", "seconds_per_epoch": "{:.3g}", "parameters": "{:,}", "reported_parameters": "{:,}"}
+    return table.assign(
+        **{name: table[name].map(form.format, na_action="ignore").fillna("-") for name, form in formats.items()}
+    )
+
+
+def write_figures(results, folder):
+    """All figures of a run, as PNG: the table as a picture, curves and confusion matrices."""
+    from pathlib import Path
+
+    from . import plots
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    figures = {"table": plots.reported_beside_reproduced(results.table())}
+    histories = list(results.histories().items())
+    for start in range(0, len(histories), 6):  # more curves than six cannot be told apart
+        figures[f"curves-{start // 6 + 1}"] = plots.curves(dict(histories[start : start + 6]))
+    if results.confusion_matrices():
+        figures["confusion-matrices"] = plots.confusion_matrices(results.confusion_matrices(), results.classes)
+    for name, figure in figures.items():
+        path = folder / f"{results.study.name}-{name}.png"
+        figure.savefig(path, dpi=100, bbox_inches="tight")
+        print(f"wrote {path}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

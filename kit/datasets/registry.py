@@ -1,0 +1,73 @@
+"""The cards: every dataset that `load` knows."""
+
+from functools import partial
+
+from . import idx
+from .card import Card, File
+from .drawn import draw
+from .drawn.digits import digits
+from .drawn.garments import garments
+
+FASHION_MNIST = Card(
+    name="fashion_mnist",
+    title="Fashion-MNIST",
+    task="multiclass",
+    classes=("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    image_shape=(28, 28, 1),
+    counts={"train": 60_000, "test": 10_000},
+    folder="fashion-mnist",
+    address="http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+    files=(
+        File("train-images-idx3-ubyte.gz", "sha256:c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+        File("train-labels-idx1-ubyte.gz", "sha256:bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+        File("t10k-images-idx3-ubyte.gz", "sha256:5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+        File("t10k-labels-idx1-ubyte.gz", "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
+    ),
+    read=idx.read,
+    draw=partial(draw, garments, seed=2017),
+    licence="MIT, Zalando SE",
+    citation="Xiao, Rasul, Vollgraf (2017). Fashion-MNIST: a novel image dataset for benchmarking machine learning "
+             "algorithms. arXiv:1708.07747",
+    homepage="https://github.com/zalandoresearch/fashion-mnist",
+)
+
+MNIST = Card(
+    name="mnist",
+    title="MNIST",
+    task="multiclass",
+    classes=tuple("0123456789"),
+    image_shape=(28, 28, 1),
+    counts={"train": 60_000, "test": 10_000},
+    folder="mnist",
+    address="https://storage.googleapis.com/cvdf-datasets/mnist/",
+    files=(
+        File("train-images-idx3-ubyte.gz", "md5:6bbc9ace898e44ae57da46a324031adb"),
+        File("train-labels-idx1-ubyte.gz", "md5:a25bea736e30d166cdddb491f175f624"),
+        File("t10k-images-idx3-ubyte.gz", "md5:2646ac647ad5339dbf082846283269ea"),
+        File("t10k-labels-idx1-ubyte.gz", "md5:27ae3e4e09519cfbb04c329615203637"),
+    ),
+    read=idx.read,
+    draw=partial(draw, digits, seed=1998),
+    licence="CC BY-SA 3.0, Yann LeCun and Corinna Cortes",
+    citation="LeCun, Bottou, Bengio, Haffner (1998). Gradient-based learning applied to document recognition. "
+             "Proceedings of the IEEE 86(11), 2278-2324",
+    homepage="http://yann.lecun.com/exdb/mnist/",
+)
+
+cards = (FASHION_MNIST, MNIST)
+
+
+def names():
+    """The names that `load` takes."""
+    return tuple(dict.fromkeys(card.name for card in cards))
+
+
+def find(name, image_size=None):
+    """The card of a dataset, in that image size (pixels a side) or in its first. Raises ValueError."""
+    known = [card for card in cards if card.name == name]
+    if not known:
+        raise ValueError(f"unknown dataset {name!r}: known are {', '.join(names())}")
+    sizes = [card.image_shape[0] for card in known]
+    if image_size is not None and image_size not in sizes:
+        raise ValueError(f"image_size is {image_size!r}; {name} has images of {' or '.join(map(str, sizes))} pixels")
+    return known[0 if image_size is None else sizes.index(image_size)]

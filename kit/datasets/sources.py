@@ -1,0 +1,50 @@
+"""Where a dataset comes from: a folder of the user's, the cache, the official download, or the painter."""
+
+import os
+import warnings
+
+from . import cache
+from .card import data_folder
+from .dataset import Dataset
+from .download import download
+from .registry import find
+
+SOURCES = ("real", "drawn")
+
+
+def load(name, *, source=None, image_size=None):
+    """Load a dataset.
+
+    name: one of `names()`.
+    source: "real": the dataset's folder in `$KIT_DATA` (`fashion-mnist` for fashion_mnist), which wins and must then be
+        whole; else the cache in `$KIT_CACHE` (~/.cache/kit); else the official download, which is kept in the cache.
+        "drawn": a stand-in made by code, a fifth of the size, the same at each call. By default `$KIT_SOURCE`, else
+        "real". One is never given for the other.
+    image_size: pixels a side, for a dataset that comes in several sizes; by default its first.
+
+    Returns a `Dataset`, its images uint8 with channels last. Raises ValueError for an unknown name, source or size and
+    for bad data, FileNotFoundError for real data that cannot be had; the message says how to put it there by hand.
+    Warns where a local file is not the official one, and calls the origin "real, unverified".
+    """
+    card = find(name, image_size)
+    given = "source" if source is not None else "KIT_SOURCE"
+    source = source if source is not None else os.environ.get("KIT_SOURCE") or "real"
+    if source not in SOURCES:
+        raise ValueError(f"{given} is {source!r}; it should be {' or '.join(SOURCES)}")
+    splits, origin = (card.draw(), "drawn") if source == "drawn" else _real(card)
+    return Dataset(train=splits["train"], validation=splits.get("validation"), test=splits["test"],
+                   classes=card.classes, task=card.task, card=card, origin=origin)
+
+
+def _real(card):
+    folder = data_folder(card)
+    if folder is not None and folder.exists():
+        splits, complaints = card.read(folder, card)
+        if complaints:
+            warnings.warn(f"{card.name} is not verified: {'; '.join(complaints)}", stacklevel=3)
+        return splits, "real, unverified" if complaints else "real"
+    splits = cache.read(card)
+    if splits is None:
+        splits = download(card)
+        cache.write(card, splits)
+    return splits, "real"

@@ -1,0 +1,92 @@
+"""Fashion-MNIST, the ladder: MLPs of three sizes, with SGD and Adam, without and with regularization.
+
+The report holds 15% of the training images back, stratified by class (51,000 / 9,000 / 10,000), and splits another 10%
+off the 51,000 as each fit's validation set. Its second table prints the same twelve figures for SGD and for Adam.
+"""
+
+from functools import partial
+
+import keras
+
+from .. import datasets, models
+from .experiment import Experiment, Study
+
+
+def data(source=None):
+    """Fashion-MNIST in [0, 1], 15% of the training images held back, stratified by class."""
+    return datasets.load("fashion_mnist", source=source).scaled().hold_out(0.15, seed=0)
+
+
+def adam():
+    """Adam with the report's inverse time decay: 51,000 / 32 * 1000 = 1,593,750 steps to half the rate."""
+    return keras.optimizers.Adam(
+        keras.optimizers.schedules.InverseTimeDecay(0.001, decay_steps=1_593_750, decay_rate=1)
+    )
+
+
+sgd = partial(keras.optimizers.SGD, 0.01, momentum=0.8, nesterov=True)
+early_stopping = partial(keras.callbacks.EarlyStopping, monitor="val_loss", patience=10)
+
+SIZES = {"small": models.small_mlp, "medium": models.medium_mlp, "large": models.large_mlp}
+
+# Test loss and accuracy as the report prints them.
+UNREGULARIZED = {
+    # size, units: SGD Glorot, SGD He, Adam Glorot
+    ("small", 64): ((0.451170, 0.8744), (0.471518, 0.8715), (0.798712, 0.8730)),
+    ("small", 128): ((0.482734, 0.8863), (0.472296, 0.8853), (0.870116, 0.8807)),
+    ("medium", 64): ((0.629189, 0.8753), (0.658676, 0.8712), (1.041234, 0.8768)),
+    ("medium", 128): ((0.700854, 0.8821), (0.664407, 0.8872), (1.126850, 0.8845)),
+    ("large", 64): ((0.674234, 0.8778), (0.666049, 0.8728), (1.104637, 0.8773)),
+    ("large", 128): ((0.810111, 0.8829), (0.665122, 0.8841), (1.003273, 0.8835)),
+}
+REGULARIZED = {
+    # size, units: printed for SGD and for Adam alike
+    ("small", 64): (0.359710, 0.8679),
+    ("small", 128): (0.322176, 0.8830),
+    ("medium", 64): (0.339137, 0.8791),
+    ("medium", 128): (0.338471, 0.8774),
+    ("large", 64): (0.357432, 0.8717),
+    ("large", 128): (0.321269, 0.8854),
+}
+
+
+def parameters(size, units):
+    """Weights and biases of 784-units-...-10, summed by hand."""
+    hidden = list(SIZES).index(size) + 1
+    return (784 + 1) * units + (hidden - 1) * (units + 1) * units + (units + 1) * 10
+
+
+def experiment(size, units, method, optimizer, reported, *, initializer="glorot_uniform", **options):
+    loss, accuracy = reported
+    return Experiment(
+        name=f"{size} {units}, {method}",
+        build=partial(SIZES[size], units=units, initializer=initializer, **options.pop("model", {})),
+        optimizer=optimizer,
+        epochs=100,
+        validation_split=0.1,
+        reported={"accuracy": accuracy, "loss": loss, "parameters": parameters(size, units)},
+        **options,
+    )
+
+
+def mlp_experiments():
+    for (size, units), (glorot, _, _) in UNREGULARIZED.items():
+        yield experiment(size, units, "SGD, Glorot", sgd, glorot)
+    for (size, units), (_, he, _) in UNREGULARIZED.items():
+        yield experiment(size, units, "SGD, He", sgd, he, initializer="he_uniform")
+    for (size, units), (_, _, glorot) in UNREGULARIZED.items():
+        yield experiment(size, units, "Adam, Glorot", adam, glorot)
+    for method, optimizer in (("SGD", sgd), ("Adam", adam)):
+        for (size, units), reported in REGULARIZED.items():
+            yield experiment(
+                size, units, f"{method}, dropout", optimizer, reported,
+                model={"dropout": 0.2}, callbacks=(early_stopping,),
+            )  # fmt: skip
+
+
+MLP = Study(
+    name="fashion-ladder-mlp",
+    title="Fashion-MNIST: MLPs of one, two and three hidden layers",
+    data=data,
+    experiments=tuple(mlp_experiments()),
+)

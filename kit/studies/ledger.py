@@ -1,0 +1,48 @@
+"""The ledger: each finished fit is written at once, one JSON file a fit, so that a killed run goes on where it stopped.
+
+The folder is $KIT_RUNS, else `runs` under the current one.
+"""
+
+import hashlib
+import json
+import os
+import re
+import warnings
+from pathlib import Path
+
+REQUIRED = {"experiment", "seed", "status", "metrics", "parameters", "epochs", "history", "origin", "profile"}
+
+
+def path(study, experiment, seed, definition):
+    """Where the record of this fit lies; `definition` is JSON-like and names all that the result depends on."""
+    key = hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")
+    return Path(os.environ.get("KIT_RUNS") or "runs") / study / f"{slug}-seed{seed}-{key}.json"
+
+
+def read(path):
+    """The record at `path`, or None if there is none; a damaged one is set aside with a warning, and None returned."""
+    try:
+        record = json.loads(path.read_text())
+        missing = REQUIRED - set(record)
+        if not missing:
+            return record
+        fault = f"it lacks {', '.join(sorted(missing))}"
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        fault = str(error).splitlines()[0]
+    aside = path.with_suffix(".damaged")
+    path.replace(aside)
+    warnings.warn(
+        f"the record {path.name} is damaged ({fault}); set aside as {aside.name}, the fit is run again", stacklevel=2
+    )
+    return None
+
+
+def write(path, record):
+    """Write the record whole or not at all: under a temporary name, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.part")
+    temporary.write_text(json.dumps(record))
+    temporary.replace(path)

@@ -1,0 +1,125 @@
+"""What came out of a study: tables beside the report's, curves, confusion matrices."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.stats
+import sklearn.metrics
+
+from .experiment import Study
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """A study, its classes' names, and the records of its fits: a dict each, with experiment, seed, status, ..."""
+
+    study: Study
+    classes: tuple[str, ...]
+    records: list
+
+    def table(self, metric=None):
+        """Reported beside reproduced, a row an experiment.
+
+        Columns: metric, reported, reproduced, low, high (mean and 95% interval of the mean over the seeds, Student's t;
+        no interval from one seed), seeds, reported_parameters, parameters, epochs (mean), seconds_per_epoch (median),
+        origin, verdict. The verdict compares the mean with the report: "reproduced" within 0.01 (a loss: within a
+        tenth), else "better" or "worse"; "not comparable" with drawn data, in the quick profile, or where the report
+        gives no figure; "failed" when no fit was finished.
+        """
+        metric = metric or self.study.metric
+        rows = {}
+        for experiment in self.study.experiments:
+            records = [record for record in self.records if record["experiment"] == experiment.name]
+            if not records:
+                continue
+            done = [record for record in records if record["status"] == "finished"]
+            values = np.array([record["metrics"][metric] for record in done])
+            reported = experiment.reported.get(metric, np.nan)
+            mean = values.mean() if len(values) else np.nan
+            margin = np.nan
+            if len(values) > 1:
+                margin = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
+            rows[experiment.name] = {
+                "metric": metric,
+                "reported": reported,
+                "reproduced": mean,
+                "low": mean - margin,
+                "high": mean + margin,
+                "seeds": len(values),
+                "reported_parameters": experiment.reported.get("parameters"),
+                "parameters": done[0]["parameters"] if done else None,
+                "epochs": np.mean([record["epochs"] for record in done]) if done else np.nan,
+                "seconds_per_epoch": np.median([r["seconds_per_epoch"] for r in done]) if done else np.nan,
+                "origin": records[0]["origin"],
+                "verdict": _verdict(metric, reported, mean, records),
+            }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "experiment"
+        return table.astype({"reported_parameters": "Int64", "parameters": "Int64"}) if rows else table
+
+    def statuses(self):
+        """(experiment, seed, status) of the fits that were not finished, as a DataFrame."""
+        rows = [(r["experiment"], r["seed"], r["status"]) for r in self.records if r["status"] != "finished"]
+        return pd.DataFrame(rows, columns=["experiment", "seed", "status"])
+
+    def _first(self, key):
+        """{experiment: what its first finished record with `key` holds}"""
+        found = {}
+        for record in self.records:
+            if key in record and record["status"] == "finished":
+                found.setdefault(record["experiment"], record[key])
+        return found
+
+    def histories(self):
+        """{experiment: {"loss": [...], "val_loss": [...], ...}} of the first seed, an entry an epoch."""
+        return self._first("history")
+
+    def confusion_matrices(self):
+        """{experiment: counts, (true class, predicted class)} of the first seed, on the test split."""
+        return {name: np.array(matrix) for name, matrix in self._first("confusion_matrix").items()}
+
+    def classification_report(self, experiment):
+        """scikit-learn's precision, recall and F1 by class and averaged, of the first seed, as a DataFrame."""
+        matrix = self.confusion_matrices()[experiment]
+        true, predicted = (np.repeat(index.ravel(), matrix.ravel()) for index in np.indices(matrix.shape))
+        report = sklearn.metrics.classification_report(
+            true,
+            predicted,
+            labels=range(len(self.classes)),
+            target_names=self.classes,
+            output_dict=True,
+            zero_division=0,
+        )
+        accuracy = report.pop("accuracy")
+        frame = pd.DataFrame(report).T
+        frame.loc["accuracy"] = [np.nan, np.nan, accuracy, matrix.sum()]
+        return frame
+
+    def save(self, path):
+        """Write the records as JSON, for `recorded`. Raises ValueError unless the study is whole, finished and full."""
+        missing = {e.name for e in self.study.experiments} - {r["experiment"] for r in self.records}
+        cut = {r["experiment"] for r in self.records if r["profile"] != "full" or r["status"].startswith("failed")}
+        if missing or cut:
+            raise ValueError(
+                f"only whole, full runs are recorded; missing: {sorted(missing) or 'none'}, "
+                f"failed or in the quick profile: {sorted(cut) or 'none'}"
+            )
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ",\n".join(json.dumps(record) for record in self.records)
+        head = f'"study": {json.dumps(self.study.name)}, "classes": {json.dumps(self.classes)}'
+        path.write_text(f'{{{head}, "records": [\n{lines}\n]}}\n')
+
+
+def _verdict(metric, reported, mean, records):
+    if np.isnan(mean):
+        return "failed"
+    if np.isnan(reported) or any(r["origin"] == "drawn" or r["profile"] != "full" for r in records):
+        return "not comparable"
+    is_loss = metric == "loss"
+    if abs(mean - reported) <= (0.1 * reported if is_loss else 0.01):
+        return "reproduced"
+    return "better" if (mean < reported) == is_loss else "worse"

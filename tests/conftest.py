@@ -1,0 +1,17 @@
+import os
+
+# TensorFlow's C++ start-up messages; what the tests say is about the kit.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Compiling takes most of the time of a test, and running none of it.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    """No test sees the user's data, cache, runs or profile, unless it asks for them."""
+    for name in ("KIT_PROFILE", "KIT_SOURCE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))

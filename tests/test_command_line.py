@@ -1,0 +1,90 @@
+"""`kit` on the command line: what it prints, writes and refuses."""
+
+import pytest
+import tiny
+
+from kit import studies
+from kit.__main__ import main
+
+
+@pytest.fixture
+def tiny_study(monkeypatch, tmp_path):
+    study = tiny.study(tmp_path / "fits")
+    monkeypatch.setitem(studies._STUDIES, "tiny", study)
+    return study
+
+
+def test_list(capsys):
+    assert main(["list"]) == 0
+    assert "fashion-ladder-mlp" in capsys.readouterr().out
+
+
+def test_run_prints_the_table_and_writes_the_figures(tiny_study, capsys, tmp_path):
+    assert (
+        main(
+            [
+                "run",
+                "tiny",
+                "--seeds",
+                "2",
+                "--figures",
+                str(tmp_path / "figures"),
+                "--record",
+                str(tmp_path / "r.json"),
+            ]
+        )
+        == 0
+    )
+    out = capsys.readouterr().out
+    assert "6/6 third, seed 1: accuracy" in out and "metric: accuracy; origin: real" in out and "verdict" in out
+    written = sorted(path.name for path in (tmp_path / "figures").iterdir())
+    assert written == ["tiny-confusion-matrices.png", "tiny-curves-1.png", "tiny-table.png"]
+    assert all(name in out for name in written) and (tmp_path / "r.json").exists()
+
+
+def test_run_takes_rows_source_and_profile(tiny_study, capsys):
+    assert main(["run", "tiny", "--only", "first", "--only", "th*", "--source", "drawn", "--quick"]) == 0
+    out = capsys.readouterr().out
+    assert "second," not in out and "origin: drawn" in out and "2 epochs" in out
+
+
+def test_show(tiny_study, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "results_path", lambda name: tmp_path / f"{name}.json")
+    assert main(["show", "tiny"]) == 1
+    assert capsys.readouterr().err.startswith("kit: no results are recorded for 'tiny'")
+    studies.run(tiny_study, seeds=(0, 1)).save(tmp_path / "tiny.json")
+    assert main(["show", "tiny"]) == 0
+    assert "first" in capsys.readouterr().out
+    assert main(["show", "tiny", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| | reported | reproduced |")
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([], "the following arguments are required: COMMAND"),
+        (["walk"], "invalid choice: 'walk'"),
+        (["run"], "required: STUDY"),
+        (["run", "nothing"], "no study is called 'nothing'"),
+        (["run", "tiny", "--only", "fourth"], "no experiment of 'tiny' is called 'fourth'"),
+        (["run", "tiny", "--seeds", "0"], "'0' is no number of seeds"),
+        (["run", "tiny", "--source", "real life"], "invalid choice: 'real life'"),
+        (["show", "nothing"], "no study is called 'nothing'"),
+        (["fetch", "nothing"], "nothing"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_status_2(arguments, message, tiny_study, capsys):
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    said = capsys.readouterr()
+    assert status == 2 and said.out == ""
+    assert message in said.err and said.err.count("\n") == 1
+
+
+def test_help_has_an_example_each(capsys):
+    for command in ("list", "run", "show", "fetch"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert f"example: kit {command}" in " ".join(capsys.readouterr().out.split())

@@ -1,0 +1,327 @@
+"""`kit.training.fit` against Keras' own `fit`, on whatever back end Keras runs on."""
+
+import os
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kit import models
+from kit.training import fit
+
+BACKEND = keras.backend.backend()
+
+
+@pytest.fixture
+def data():
+    """150 small images in three classes that differ in brightness: batches of 32 leave a last one of 22."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 150)
+    x = rng.random((150, 8, 8, 1)) * 0.5 + y[:, None, None, None] * 0.25
+    return x.astype("float32"), y
+
+
+def plain_mlp():
+    return models.mlp((8, 8, 1), 3, hidden=(16, 16))
+
+
+def penalized_mlp():
+    return models.mlp((8, 8, 1), 3, hidden=(16,), l1=1e-3, l2=1e-2)
+
+
+def normalized_mlp():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Flatten(),
+            layers.Dense(16, "relu"),
+            layers.BatchNormalization(),
+            layers.Dense(3, "softmax"),
+        ]
+    )
+
+
+def convolutional():
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.MaxPooling2D(),
+            layers.Flatten(),
+            layers.Dense(3, "softmax"),
+        ]
+    )
+
+
+small_net = convolutional  # where any net will do: the quickest to compile
+
+NETS = [plain_mlp, penalized_mlp, normalized_mlp, convolutional]
+
+
+def compiled(model, optimizer=None):
+    model.compile(
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.8, nesterov=True),
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    return model
+
+
+@pytest.mark.parametrize("build", NETS)
+@pytest.mark.parametrize("examples", [128, 150, 20], ids=["full batches", "a last partial batch", "less than a batch"])
+def test_equals_model_fit(build, examples, data):
+    x, y = (array[:examples] for array in data)
+    ours, theirs = compiled(build()), compiled(build())
+    theirs.set_weights(ours.get_weights())
+    settings = {"epochs": 2, "validation_data": data, "shuffle": False, "verbose": 0}
+    got = fit(ours, x, y, **settings)
+    expected = theirs.fit(x, y, **settings)
+    assert got.engine.startswith("compiled")
+    assert list(got.history) == list(expected.history)
+    for name, values in expected.history.items():
+        np.testing.assert_allclose(got.history[name], values, atol=1e-4, err_msg=name)
+    for ours_w, theirs_w in zip(ours.get_weights(), theirs.get_weights()):
+        np.testing.assert_allclose(ours_w, theirs_w, atol=1e-4)
+
+
+def test_training_moves_the_weights_and_the_loss_falls(data):
+    """Guards the equality test: two fits that do nothing are equal too."""
+    model = compiled(small_net())
+    before = model.get_weights()
+    losses = fit(model, *data, epochs=5, seed=0, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(before, model.get_weights()))
+
+
+def test_schedules_and_one_hot_targets_equal_model_fit(data):
+    x, y = data[0], np.eye(3)[data[1]]
+    histories = []
+    weights = None
+    for train in (fit, keras.Model.fit):
+        schedule = keras.optimizers.schedules.InverseTimeDecay(0.01, decay_steps=5, decay_rate=1)
+        model = small_net()
+        model.compile(
+            keras.optimizers.Adam(schedule),
+            "categorical_crossentropy",
+            metrics=["accuracy", keras.metrics.AUC(name="auc")],
+        )
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        histories.append(train(model, x, y, epochs=2, validation_split=0.2, shuffle=False, verbose=0).history)
+    assert (
+        set(histories[0]) == set(histories[1]) == {f"{v}{m}" for v in ("", "val_") for m in ("loss", "accuracy", "auc")}
+    )
+    for name in histories[0]:
+        np.testing.assert_allclose(histories[0][name], histories[1][name], atol=1e-4)
+
+
+def test_integer_images_equal_model_fit(data):
+    x = (data[0] * 255).astype("uint8")
+    ours, theirs = compiled(small_net(), "adam"), compiled(small_net(), "adam")
+    theirs.set_weights(ours.get_weights())
+    got = fit(ours, x, data[1], shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(got, theirs.fit(x, data[1], shuffle=False, verbose=0).history["loss"], rtol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_numbers(data):
+    def losses(seed):
+        keras.utils.set_random_seed(0)
+        model = compiled(models.mlp((8, 8, 1), 3, hidden=(), dropout=0.3))
+        return fit(model, *data, epochs=2, seed=seed, verbose=0).history["loss"]
+
+    assert losses(0) == losses(0)
+    assert losses(0) != losses(1)
+    assert losses(None) == losses(None)  # drawn from the global state that set_random_seed has set
+
+
+def test_shuffle_draws_a_new_order_each_epoch(data):
+    """With a learning rate of 0 the batches' losses sum up to the same; a net that remembers its last batch tells."""
+
+    class Last(layers.Layer):
+        def build(self, shape):
+            self.last = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+        def call(self, x, training=False):
+            if training:
+                self.last.assign(keras.ops.mean(x))
+            return x
+
+    model = keras.Sequential([keras.Input((8, 8, 1)), Last(), layers.Flatten(), layers.Dense(3, "softmax")])
+    seen = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(float(model.layers[0].last)))
+    fit(compiled(model), *data, epochs=3, seed=0, callbacks=[watch], verbose=0)
+    assert len(set(seen)) == 3
+    fit(compiled(model), *data, epochs=3, shuffle=False, callbacks=[watch], verbose=0)
+    assert len(set(seen[3:])) == 1
+
+
+def test_dropout_masks_are_fresh_at_every_step_and_right_in_scale():
+    """The net passes its dropped-out inputs on; the metric counts zeros and the loss is their mean."""
+    keras.utils.set_random_seed(0)
+    x = np.ones((64, 1000), "float32")
+    model = keras.Sequential(
+        [keras.Input((1000,)), layers.Dropout(0.2), layers.Dense(1, use_bias=False, kernel_initializer="ones")]
+    )
+    model.compile(keras.optimizers.SGD(0.0), lambda y, prediction: prediction)
+    means = fit(model, x, np.zeros((64, 1)), epochs=8, batch_size=8, verbose=0).history["loss"]
+    assert len(set(means)) > 4  # sums of the same grid of values may coincide, eight times the same mask cannot
+    # 64 sums of 1000 draws of 1.25 with probability 0.8: sd of an epoch's mean is 1.25 * sqrt(0.16 * 1000 / 64) = 2
+    np.testing.assert_allclose(means, 1000, atol=10)
+
+
+def test_early_stopping_restores_the_best_weights(data):
+    x, y = data
+    model = compiled(small_net(), keras.optimizers.SGD(2.0))
+    stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    history = fit(model, x, y, epochs=50, validation_split=0.2, callbacks=[stop], seed=0, verbose=0).history
+    assert len(history["loss"]) < 50
+    validation_loss = model.evaluate(x[120:], y[120:], verbose=0)[0]
+    assert validation_loss == pytest.approx(min(history["val_loss"]), abs=1e-5)
+
+
+def test_callbacks_that_act_at_epochs(data, tmp_path):
+    calls = []
+
+    class Own(keras.callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            calls.append("begin")
+
+        def on_epoch_end(self, epoch, logs=None):
+            calls.append((epoch, "val_loss" in logs))
+            if epoch == 3:
+                self.model.stop_training = True
+
+        def on_train_end(self, logs=None):
+            calls.append("end")
+
+    model = compiled(small_net())
+    history = fit(
+        model, *data, epochs=9, validation_data=data, verbose=0,
+        callbacks=[
+            keras.callbacks.ModelCheckpoint(str(tmp_path / "{epoch}.keras")),
+            keras.callbacks.CSVLogger(str(tmp_path / "log.csv")),
+            keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10),
+            keras.callbacks.TerminateOnNaN(),
+            Own(),
+        ],
+    )  # fmt: skip
+    assert history.engine.startswith("compiled")
+    assert calls == ["begin", (0, True), (1, True), (2, True), (3, True), "end"]
+    assert (tmp_path / "4.keras").exists() and not (tmp_path / "5.keras").exists()
+    assert len((tmp_path / "log.csv").read_text().splitlines()) == 5
+    # An improvement must exceed 10, so the rate halves after each epoch but the first.
+    np.testing.assert_allclose(history.history["learning_rate"], [0.05, 0.05, 0.025, 0.0125], rtol=1e-6)
+
+
+def test_a_callback_may_set_the_learning_rate(data):
+    model = compiled(small_net())
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch: 0.1 if epoch == 0 else 0.0)
+    snapshots = []
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: snapshots.append(model.get_weights()[0].copy())
+    )
+    optimizer = keras.optimizers.SGD(0.05)
+    model.compile(optimizer, "sparse_categorical_crossentropy")
+    fit(model, *data, epochs=3, callbacks=[schedule, watch], verbose=0)
+    np.testing.assert_array_equal(snapshots[0], snapshots[2])
+
+
+def test_a_run_that_turns_to_nan_is_stopped(data):
+    x, y = data
+    model = compiled(small_net(), keras.optimizers.SGD(1e30))
+    history = fit(model, x, y, epochs=9, callbacks=[keras.callbacks.TerminateOnNaN()], verbose=0).history
+    assert len(history["loss"]) < 9 and not np.isfinite(history["loss"][-1])
+
+
+@pytest.mark.parametrize("hook", ["on_train_batch_end", "on_batch_begin", "on_test_batch_end"])
+def test_a_callback_that_needs_batches_gets_them_from_model_fit(hook, data):
+    seen = []
+    own = type("Own", (keras.callbacks.Callback,), {hook: lambda self, batch, logs=None: seen.append(batch)})
+    history = fit(compiled(small_net()), *data, validation_data=data, callbacks=[own()], verbose=0)
+    assert history.engine == "model.fit (Own at batches)"
+    assert seen == [0, 1, 2, 3, 4]
+
+
+def test_a_checkpoint_every_few_batches_gets_them_too(data, tmp_path):
+    checkpoint = keras.callbacks.ModelCheckpoint(str(tmp_path / "{batch}.keras"), save_freq=2)
+    lambdas = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: None)
+    history = fit(compiled(small_net()), *data, callbacks=[checkpoint, lambdas], verbose=0)
+    assert history.engine == "model.fit (ModelCheckpoint, LambdaCallback at batches)"
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_run_eagerly_falls_through(data):
+    model = small_net()
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    assert fit(model, *data, verbose=0).engine == "model.fit (run_eagerly)"
+
+
+def test_a_killed_run_goes_on_from_its_backup(data, tmp_path):
+    class Killed(Exception):
+        pass
+
+    def kill(epoch, logs):
+        if epoch == 2:
+            raise Killed
+
+    def run(*more):
+        backup = keras.callbacks.BackupAndRestore(str(tmp_path))
+        return fit(compiled(small_net()), *data, epochs=5, callbacks=[backup, *more], verbose=0)
+
+    with pytest.raises(Killed):
+        run(keras.callbacks.LambdaCallback(on_epoch_begin=kill))
+    assert len(run().history["loss"]) == 3
+
+
+def test_the_progress_bar(data, capsys):
+    fit(compiled(small_net()), *data, epochs=2, validation_split=0.2, verbose=1)
+    shown = capsys.readouterr().out
+    assert "2/2" in shown and "loss=" in shown and "val_accuracy=" in shown
+    fit(compiled(small_net()), *data, epochs=2, verbose=0)
+    fit(compiled(small_net()), *data, epochs=2)  # "auto", and this is no terminal
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"y": np.zeros(149, int)}, r"shapes \(150, 8, 8, 1\) and \(149,\)"),
+        ({"x": np.zeros((0, 8, 8, 1)), "y": np.zeros(0)}, "same number of examples, not 0"),
+        ({"x": np.zeros((150, 9, 9, 1))}, r"shape \(9, 9, 1\); the model takes \(8, 8, 1\)"),
+        ({"y": np.full(150, 3)}, "labels run from 3 to 3; the model has 3 outputs"),
+        ({"batch_size": 0}, "batch_size=0; it must be a whole number of at least 1"),
+        ({"epochs": 1.5}, "epochs=1.5"),
+        ({"validation_split": 1.0}, "validation_split=1.0"),
+        ({"validation_split": 0.001}, None),
+        ({"validation_data": (1, 2, 3)}, "has 3 parts"),
+    ],
+)
+def test_bad_input_is_one_line(change, message, data):
+    arguments = {"x": data[0], "y": data[1], "verbose": 0} | change
+    model = compiled(small_net())
+    if message is None:
+        fit(model, **arguments)  # 149 and 1: small, but a split
+        return
+    with pytest.raises(ValueError, match=message) as error:
+        fit(model, **arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_an_uncompiled_model_is_refused(data):
+    with pytest.raises(ValueError, match="not compiled"):
+        fit(small_net(), *data)
+
+
+def test_the_engine_fits_the_net(data):
+    """Dense nets run under XLA; convolutions on a CPU do not (they would be several times slower)."""
+    engines = [fit(compiled(build()), *data, verbose=0).engine for build in (plain_mlp, convolutional)]
+    if os.environ.get("CUDA_VISIBLE_DEVICES") or keras.backend.backend() not in ("tensorflow", "jax"):
+        pytest.skip("what is asserted is the choice on a CPU")
+    assert (
+        engines
+        == {
+            "tensorflow": ["compiled epoch, TensorFlow with XLA", "compiled epoch, TensorFlow"],
+            "jax": ["compiled epoch, JAX", "compiled steps, JAX"],
+        }[BACKEND]
+    )

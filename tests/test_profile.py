@@ -1,0 +1,52 @@
+"""The quick profile makes runs small; nothing else does."""
+
+import pytest
+import tiny
+
+from kit import profile
+
+
+def test_full_is_the_default(monkeypatch):
+    for value in (None, "full", "fast"):
+        monkeypatch.delenv("KIT_PROFILE", raising=False)
+        if value:
+            monkeypatch.setenv("KIT_PROFILE", value)
+        data = tiny.data()
+        assert (profile.name(), profile.epochs(100), profile.trials(50)) == ("full", 100, 50)
+        assert profile.images(data) is data
+
+
+def test_quick_cuts_but_never_adds(monkeypatch):
+    monkeypatch.setenv("KIT_PROFILE", "quick")
+    monkeypatch.setattr(profile, "QUICK_IMAGES", {"train": 50, "validation": 10, "test": 10_000})
+    data = profile.images(tiny.data())
+    assert (profile.name(), profile.epochs(100), profile.epochs(1)) == ("quick", 2, 1)
+    assert len(data.train.x) == len(data.train.y) == 50 and len(data.test.x) == 100 and data.validation is None
+
+
+def test_the_description_says_everything():
+    import keras
+
+    said = profile.describe(tiny.data())
+    for part in (
+        "profile: full",
+        "data: Tiny, real",
+        f"back end: {keras.backend.backend()} on ",
+        f"keras {keras.version()}",
+        "python 3.",
+    ):
+        assert part in said
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("module", ["kit", "kit.datasets"])
+def test_importing_is_quick_and_silent(module):
+    import subprocess
+    import sys
+
+    code = (
+        f"import sys, {module}\n"
+        "print([name for name in ('tensorflow', 'jax', 'keras', 'matplotlib', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
