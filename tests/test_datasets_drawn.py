@@ -35,6 +35,9 @@ def test_a_smooth_line_runs_through_its_points():
     points = canvas.points(1, (2, 3), (10, 20), (20, 4), (25, 25))
     curve = canvas.smooth(points, count=5)
     assert curve[0, ::5] == pytest.approx(points[0], abs=1e-4)
+    straight = canvas.smooth(canvas.points(1, (0, 0), (3, 6), (6, 12), (9, 18)), count=3)
+    assert straight[0, :, 0] == pytest.approx(np.arange(10), abs=1e-4)
+    assert straight[0, :, 1] == pytest.approx(2 * np.arange(10), abs=1e-4)
 
 
 @pytest.mark.parametrize("painter", [garments, digits])
@@ -43,6 +46,14 @@ def test_a_seed_decides_everything(painter):
     assert np.array_equal(first["train"].x, same["train"].x) and np.array_equal(first["test"].y, same["test"].y)
     assert not np.array_equal(first["train"].x, other["train"].x)
     assert len(first["train"].x) == 100 and np.bincount(first["test"].y).tolist() == [5] * 10
+
+
+@pytest.mark.parametrize("painter", [garments, digits])
+def test_one_image_of_each_can_be_drawn(painter):
+    for seed in range(5):
+        images, labels = painter(np.random.default_rng(seed), 1)
+        assert images.shape == (10, 28, 28) and sorted(labels) == list(range(10))
+        assert images.min() >= 0 and images.max() <= 1 and images.max(axis=(1, 2)).min() > 0.15
 
 
 @pytest.fixture(scope="module", params=["fashion_mnist", "mnist"])
@@ -70,6 +81,14 @@ def test_there_is_something_to_learn_beyond_the_average_image(drawn):
     guess = (x @ means.T - (means**2).sum(axis=1) / 2).argmax(axis=1)
     right = np.array([(guess == label)[drawn.test.y == label].mean() for label in range(10)])
     assert 0.4 < right.mean() < 0.85
+    assert right.min() > {"fashion_mnist": 0.15, "mnist": 0.35}[drawn.card.name]
     if drawn.card.name == "fashion_mnist":
         upper, others = right[[0, 2, 4, 6]], right[[1, 5, 7, 8, 9]]
         assert upper.mean() < others.mean() - 0.2
+
+
+def test_one_top_in_thirty_is_mislabelled_and_nothing_else():
+    _, labels = garments(np.random.default_rng(0), 100)
+    wrong = (labels != np.repeat(np.arange(10), 100)).reshape(10, 100).sum(axis=1)
+    assert wrong[[1, 5, 7, 8, 9]].sum() == 0 and 10 <= wrong.sum() <= 20  # of 500 tops
+    assert np.bincount(labels).tolist() == [100] * 10

@@ -98,7 +98,7 @@ def stroke(line, width):
     n, side = len(line), SIZE + 3
     start, step = line[:, :-1], np.diff(line, axis=1)
     length = np.linalg.norm(step, axis=2)
-    count = int(np.ceil(length.max() / _BLUR))  # dots a segment, closer together than they are wide
+    count = 1 + int(length.max() / _BLUR)  # dots a segment, closer together than they are wide
     along = ((np.arange(count) + 0.5) / count).astype(np.float32)[:, None]
     dots = (start[:, :, None] + step[:, :, None] * along).reshape(n, -1, 2)
     ink = np.repeat(length / count, count, axis=1)

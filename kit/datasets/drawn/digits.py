@@ -2,6 +2,7 @@
 
 Each is one or two lines through a few points; the points wander, the figure leans, turns, grows and shifts, and the pen
 is thin or thick. So the same pixel means little by itself: a convolution reads the figures better than a dense net.
+Measured: 784-128-10 0.95 after 15 epochs (0.83 on unscaled pixels), a net of two convolutions 0.97 after 7.
 
 Points are in pixels of the 28x28 canvas, shapes and poses as in `canvas`.
 """
