@@ -153,11 +153,13 @@ def write_figures(results, folder):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     figures = {"table": plots.reported_beside_reproduced(results.table())}
+    title = f"{results.study.title} ({results.records[0]['origin']})"
     histories = list(results.histories().items())
     for start in range(0, len(histories), 6):  # more curves than six cannot be told apart
-        figures[f"curves-{start // 6 + 1}"] = plots.curves(dict(histories[start : start + 6]))
+        figures[f"curves-{start // 6 + 1}"] = plots.curves(dict(histories[start : start + 6]), title=title)
     if results.confusion_matrices():
-        figures["confusion-matrices"] = plots.confusion_matrices(results.confusion_matrices(), results.classes)
+        matrices = plots.confusion_matrices(results.confusion_matrices(), results.classes, title=title)
+        figures["confusion-matrices"] = matrices
     for name, figure in figures.items():
         path = folder / f"{results.study.name}-{name}.png"
         figure.savefig(path, dpi=100, bbox_inches="tight")
