@@ -1,24 +1,30 @@
 """The command line: `kit list`, `kit run`, `kit show`, `kit fetch`."""
 
 import argparse
+import contextlib
+import multiprocessing
 import os
 import sys
 import warnings
+from concurrent import futures
 
 
 def main(arguments=None):
     """Run one command; returns the exit status: 0, 1 when something could not be done, 2 for bad arguments."""
     options = parser().parse_args(arguments)
-    warnings.showwarning = lambda message, *_: print(f"kit: warning: {message}", file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return options.command(options) or 0
-    except (ValueError, KeyError) as error:
-        print(f"kit: {error.args[0] if error.args else error}", file=sys.stderr)
-        return 2
-    except (OSError, ImportError) as error:
-        print(f"kit: {error}", file=sys.stderr)
-        return 1
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"kit: warning: {message}", file=sys.stderr)
+        try:
+            return options.command(options) or 0
+        except (ValueError, KeyError) as error:
+            status, said = 2, error.args[0] if error.args else error
+        except futures.BrokenExecutor:
+            status, said = 1, "a process was killed, for want of memory perhaps; run again with fewer --jobs to go on"
+        except (OSError, ImportError) as error:
+            status, said = 1, error
+    print(f"kit: {said}", file=sys.stderr)
+    return status
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -54,6 +60,9 @@ def parser():
         "--seeds", type=at_least_one, default=1, metavar="N", help="fits a row, with the seeds 0 to N-1 (default: 1)"
     )
     run.add_argument(
+        "--jobs", type=at_least_one, default=1, metavar="N", help="fits at a time, a thread each (default: 1)"
+    )
+    run.add_argument(
         "--quick", action="store_true", help="few epochs and images, to see that it runs (KIT_PROFILE=quick)"
     )
     run.add_argument("--figures", metavar="FOLDER", help="also write the figures there, as PNG")
@@ -75,7 +84,7 @@ def parser():
 
 def at_least_one(text):
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seeds; give a whole number of at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
     return int(text)
 
 
@@ -92,7 +101,14 @@ def run_study(options):
         os.environ["KIT_PROFILE"] = "quick"
     from . import studies
 
-    results = studies.run(options.study, only=options.only, seeds=range(options.seeds), source=options.source)
+    with processes(options.jobs) as executor:
+        results = studies.run(
+            options.study,
+            only=options.only,
+            seeds=range(options.seeds),
+            source=options.source,
+            executor=executor,
+        )
     print(as_text(results.table()))
     for row in results.statuses().itertuples():
         print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
@@ -100,6 +116,17 @@ def run_study(options):
         results.save(options.record)
     if options.figures:
         write_figures(results, options.figures)
+
+
+def processes(jobs):
+    """An executor of so many processes, each computing on one thread; for one job nothing, and the fits run here."""
+    if jobs == 1:
+        return contextlib.nullcontext()
+    # A small net gains little from a second thread; a second net beside it, on a core of its own, gains all.
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+    # Spawned, not forked: a forked TensorFlow hangs.
+    return futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
 def show_study(options):

@@ -67,7 +67,7 @@ def test_show(tiny_study, capsys, monkeypatch, tmp_path):
         (["run"], "required: STUDY"),
         (["run", "nothing"], "no study is called 'nothing'"),
         (["run", "tiny", "--only", "fourth"], "no experiment of 'tiny' is called 'fourth'"),
-        (["run", "tiny", "--seeds", "0"], "'0' is no number of seeds"),
+        (["run", "tiny", "--seeds", "0"], "'0' is no whole number of at least 1"),
         (["run", "tiny", "--source", "real life"], "invalid choice: 'real life'"),
         (["show", "nothing"], "no study is called 'nothing'"),
         (["fetch", "nothing"], "nothing"),

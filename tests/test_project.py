@@ -14,6 +14,8 @@ TABLES = dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end -->", README, re.
 
 @pytest.mark.parametrize("name", studies.names())
 def test_the_readme_shows_the_recorded_table(name):
+    if not studies.results_path(name).exists():
+        pytest.skip("nothing recorded yet")
     assert TABLES[name] == as_markdown(studies.recorded(name).table()), f"print it with: kit show {name} --markdown"
 
 

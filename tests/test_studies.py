@@ -272,6 +272,16 @@ def test_the_ladder_has_the_reports_thirty_rows():
     assert reported["large 64, Adam, dropout"] == reported["large 64, SGD, dropout"] == (0.357432, 0.8717)
 
 
+def test_the_ladder_has_the_reports_ten_cnns():
+    study = studies.get("fashion-ladder-cnn")
+    assert len(study.experiments) == len({e.name for e in study.experiments}) == 10
+    for experiment in study.experiments:
+        assert experiment.build((28, 28, 1), 10).count_params() == experiment.reported["parameters"], experiment.name
+    reported = {e.name: e.reported for e in study.experiments}
+    assert reported["large 64-128-256"] == {"accuracy": 0.9163, "loss": 0.471812, "parameters": 410_634}
+    assert reported["large 32-64-128, dense 128"]["accuracy"] == 0.9177
+
+
 def test_the_ladders_rows_are_trained_as_the_report_says():
     rows = {e.name: e for e in studies.get("fashion-ladder-mlp").experiments}
     sgd, adam = rows["small 64, SGD, He"].optimizer(), rows["small 64, Adam, Glorot"].optimizer()

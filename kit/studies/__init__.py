@@ -10,7 +10,7 @@ from .running import run
 
 __all__ = ["Experiment", "Results", "Study", "get", "names", "recorded", "run"]
 
-_STUDIES = {study.name: study for study in (fashion_ladder.MLP,)}
+_STUDIES = {study.name: study for study in (fashion_ladder.MLP, fashion_ladder.CNN)}
 
 
 def names():

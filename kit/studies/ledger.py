@@ -1,14 +1,20 @@
 """The ledger: each finished fit is written at once, one JSON file a fit, so that a killed run goes on where it stopped.
 
-The folder is $KIT_RUNS, else `runs` under the current one.
+The folder is $KIT_RUNS, else `runs` under the current one. A record's name holds a hash of all that defines it, so
+what was made otherwise is never taken for it.
 """
 
+import functools
 import hashlib
 import json
 import os
 import re
 import warnings
 from pathlib import Path
+
+import numpy as np
+
+from .. import training
 
 REQUIRED = {"experiment", "seed", "status", "metrics", "parameters", "epochs", "history", "origin", "profile"}
 
@@ -18,6 +24,23 @@ def path(study, experiment, seed, definition):
     key = hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
     slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")
     return Path(os.environ.get("KIT_RUNS") or "runs") / study / f"{slug}-seed{seed}-{key}.json"
+
+
+def fingerprint(data):
+    """A hash of all arrays of a Dataset: other images, another split or scaling, another order give another."""
+    digest = hashlib.sha256()
+    for split in (data.train, data.validation, data.test):
+        for array in split or ():
+            digest.update(f"{array.dtype}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
+@functools.cache
+def code(*files):
+    """A hash of `kit.training` and of these files: the code that turns data and a model into results."""
+    files = [*sorted(Path(training.__file__).parent.glob("*.py")), *map(Path, files)]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def read(path):

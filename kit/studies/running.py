@@ -1,12 +1,10 @@
 """`run`: fit every experiment of a study, once a seed, and keep what came out."""
 
 import functools
-import hashlib
 import json
 import sys
 import time
 from concurrent.futures import as_completed
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -74,21 +72,9 @@ def _summary(study, record):
 
 @functools.lru_cache(maxsize=1)
 def _data(load, source, profile_name):
-    """The study's data in this profile, and a fingerprint of its arrays; kept for the fits that follow."""
+    """The study's data in this profile, and their fingerprint; kept for the fits that follow."""
     data = profile.images(load(source))
-    digest = hashlib.sha256()
-    for split in (data.train, data.validation, data.test):
-        for array in split or ():
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
-    return data, digest.hexdigest()
-
-
-@functools.cache
-def _training_code():
-    """A hash of the code that turns data and a model into results, so that its changes outdate the ledger."""
-    files = [*sorted(Path(training.__file__).parent.glob("*.py")), Path(__file__)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return data, ledger.fingerprint(data)
 
 
 def _fit_once(study, experiment, seed, source, resume):
@@ -107,7 +93,7 @@ def _fit_once(study, experiment, seed, source, resume):
             "precision": experiment.precision,
             "data": fingerprint,
             "profile": profile.name(),
-            "code": _training_code(),
+            "code": ledger.code(__file__),
             "computed on": [keras.backend.backend(), profile.device()],
         }
         path = ledger.path(study.name, experiment.name, seed, definition)
