@@ -37,8 +37,17 @@ def main():
     y = rng.integers(0, 10, arguments.images)
     models = {
         "NumpyMLP": NumpyMLP((128, 64), learning_rate=0.002, batch_size=32, epochs=EPOCHS, random_state=0),
-        "MLPClassifier": MLPClassifier((128, 64), solver="sgd", learning_rate_init=0.002, batch_size=32, alpha=0.0,
-                                       momentum=0.0, nesterovs_momentum=False, max_iter=EPOCHS, random_state=0),
+        "MLPClassifier": MLPClassifier(
+            (128, 64),
+            solver="sgd",
+            learning_rate_init=0.002,
+            batch_size=32,
+            alpha=0.0,
+            momentum=0.0,
+            nesterovs_momentum=False,
+            max_iter=EPOCHS,
+            random_state=0,
+        ),
     }
     # Two epochs are not meant to converge.
     warnings.simplefilter("ignore", ConvergenceWarning)

@@ -110,6 +110,7 @@ def images(data, n=25):
 
 def _runs(histories):
     """{name: {metric: values}} of one history or of several; the name of a single one is None."""
+
     def values(history):
         return getattr(history, "history", history)
 
@@ -119,8 +120,10 @@ def _runs(histories):
     for name, run in runs.items():
         if not isinstance(run, Mapping) or not run or any(np.ndim(v) != 1 or not len(v) for v in run.values()):
             which = "" if name is None else f" of {name!r}"
-            raise ValueError(f"history{which} is {str(run)[:60]}: a Keras History, or a dict of a list for each metric "
-                             "with a value for each epoch, would be right")
+            raise ValueError(
+                f"history{which} is {str(run)[:60]}: a Keras History, or a dict of a list for each metric "
+                "with a value for each epoch, would be right"
+            )
     return runs
 
 
@@ -166,18 +169,24 @@ def _matrix(counts, classes, name="the matrix"):
     size = len(classes)
     if isinstance(counts, tuple):
         if len(counts) != 2 or np.shape(counts[0]) != np.shape(counts[1]) or np.ndim(counts[0]) != 1:
-            raise ValueError(f"{name} is a tuple of shapes {[np.shape(part) for part in counts]}: "
-                             "(y_true, y_pred) of class numbers, both of shape (n,), would be right")
+            raise ValueError(
+                f"{name} is a tuple of shapes {[np.shape(part) for part in counts]}: "
+                "(y_true, y_pred) of class numbers, both of shape (n,), would be right"
+            )
         labels = np.concatenate(counts)
         strange = labels[~np.isin(labels, np.arange(size))]
         if len(strange):
-            raise ValueError(f"{name} has the label {strange[0]}: whole numbers from 0 to {size - 1}, as there are "
-                             f"{size} class names, would be right")
+            raise ValueError(
+                f"{name} has the label {strange[0]}: whole numbers from 0 to {size - 1}, as there are "
+                f"{size} class names, would be right"
+            )
         return count_pairs(*counts, labels=range(size))
     counts = np.asarray(counts)
     if counts.shape != (size, size):
-        raise ValueError(f"{name} has shape {counts.shape}: {(size, size)}, as there are {size} class names, "
-                         "or a tuple (y_true, y_pred) would be right")
+        raise ValueError(
+            f"{name} has shape {counts.shape}: {(size, size)}, as there are {size} class names, "
+            "or a tuple (y_true, y_pred) would be right"
+        )
     strange = counts[(counts < 0) | (counts % 1 != 0)]
     if len(strange):
         raise ValueError(f"{name} has the value {strange[0]}: counts would be right; normalize=True writes shares")
@@ -189,8 +198,22 @@ def _heat(ax, counts, classes, normalize):
     written = np.vectorize(lambda value: f"{value:.2f}".lstrip("0") if normalize else f"{value:.0f}")
     # An empty cell is easier to pass over than one of a hundred zeros.
     words = np.where(counts == 0, "", written(share if normalize else counts))
-    sns.heatmap(share, annot=words, fmt="", annot_kws={"fontsize": 8}, cmap="Blues", vmin=0, vmax=1, square=True,
-                cbar=False, xticklabels=classes, yticklabels=classes, linewidths=0.5, linecolor="0.92", ax=ax)
+    sns.heatmap(
+        share,
+        annot=words,
+        fmt="",
+        annot_kws={"fontsize": 8},
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        square=True,
+        cbar=False,
+        xticklabels=classes,
+        yticklabels=classes,
+        linewidths=0.5,
+        linecolor="0.92",
+        ax=ax,
+    )
     ax.tick_params(length=0, labelsize=9)
     ax.tick_params(axis="x", rotation=90)
     ax.tick_params(axis="y", rotation=0)
@@ -295,8 +318,10 @@ def reported_beside_reproduced(table):
     figures = ["reported", "reproduced", "low", "high"]
     missing = {"metric", *figures, "verdict", "origin"} - set(table.columns)
     if missing or table.empty:
-        raise ValueError(f"table has {len(table)} rows and lacks the columns {sorted(missing)}: at least one row and "
-                         "metric, reported, reproduced, low, high, verdict, origin would be right")
+        raise ValueError(
+            f"table has {len(table)} rows and lacks the columns {sorted(missing)}: at least one row and "
+            "metric, reported, reproduced, low, high, verdict, origin would be right"
+        )
     groups = list(table.astype(dict.fromkeys(figures, float)).groupby("metric", sort=False))
     heights = [len(rows) + 2 for _, rows in groups]
     figure, axes = _figure(8, 1 + 0.26 * sum(heights), len(groups), 1, height_ratios=heights)
@@ -310,15 +335,19 @@ def reported_beside_reproduced(table):
             ax.plot(row.reproduced, place, "o", color=color, markersize=6, zorder=3)
             ax.plot(row.reported, place, "o", color="0.2", markerfacecolor="none", markersize=8, zorder=4)
             if np.isnan(row.reproduced) and not np.isnan(row.reported):
-                ax.annotate(row.verdict, (row.reported, place), (8, 0), textcoords="offset points", va="center",
-                            fontsize=9)
+                ax.annotate(
+                    row.verdict, (row.reported, place), (8, 0), textcoords="offset points", va="center", fontsize=9
+                )
         ax.set(yticks=range(len(rows)), yticklabels=rows.index, ylim=(len(rows) - 0.3, -0.7), xlabel=metric)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="y", color="0.93")
         ax.set_axisbelow(True)
         sns.despine(ax=ax, left=True)
     handles = [Line2D([], [], ls="", marker="o", color="0.2", markerfacecolor="none", markersize=8, label="reported")]
-    handles += [Line2D([], [], marker="o", color=VERDICT_COLORS[verdict], lw=2.5, label=verdict)
-                for verdict in VERDICT_COLORS if verdict in set(table["verdict"])]
+    handles += [
+        Line2D([], [], marker="o", color=VERDICT_COLORS[verdict], lw=2.5, label=verdict)
+        for verdict in VERDICT_COLORS
+        if verdict in set(table["verdict"])
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     return figure

@@ -10,7 +10,8 @@ import pytest
 
 HERE = Path(__file__).parent
 needs_jax = pytest.mark.skipif(
-    not importlib.util.find_spec("jax") or os.environ.get("KERAS_BACKEND") == "jax", reason="JAX missing, or here already"
+    not importlib.util.find_spec("jax") or os.environ.get("KERAS_BACKEND") == "jax",
+    reason="JAX missing, or here already",
 )
 
 

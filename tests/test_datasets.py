@@ -120,15 +120,18 @@ def test_no_gzip_file(folder):
     load_error(ValueError, NAMES[0], "not a whole gzip file")
 
 
-@pytest.mark.parametrize("name, content, said", [
-    (NAMES[0], idx_bytes(np.zeros((20, 28, 28)))[:-1], "15679 bytes of data where its header promises 15680"),
-    (NAMES[0], idx_bytes(np.zeros((20, 28, 28)))[:9], "cut short"),
-    (NAMES[0], b"", "begins with nothing"),
-    (NAMES[0], idx_bytes(np.zeros(20)), "with 00000801; an IDX file of bytes in 3 dimensions begins with 00000803"),
-    (NAMES[0], idx_bytes(np.zeros((20, 27, 28))), "holds images of 27x28; fashion_mnist has 28x28"),
-    (NAMES[1], idx_bytes(np.zeros(19)), "20 images and"),
-    (NAMES[1], idx_bytes(np.full(20, 10)), "holds the label 10; those of fashion_mnist are 0 to 9"),
-])
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        (NAMES[0], idx_bytes(np.zeros((20, 28, 28)))[:-1], "15679 bytes of data where its header promises 15680"),
+        (NAMES[0], idx_bytes(np.zeros((20, 28, 28)))[:9], "cut short"),
+        (NAMES[0], b"", "begins with nothing"),
+        (NAMES[0], idx_bytes(np.zeros(20)), "with 00000801; an IDX file of bytes in 3 dimensions begins with 00000803"),
+        (NAMES[0], idx_bytes(np.zeros((20, 27, 28))), "holds images of 27x28; fashion_mnist has 28x28"),
+        (NAMES[1], idx_bytes(np.zeros(19)), "20 images and"),
+        (NAMES[1], idx_bytes(np.full(20, 10)), "holds the label 10; those of fashion_mnist are 0 to 9"),
+    ],
+)
 def test_bad_idx(folder, name, content, said):
     (folder / name).write_bytes(gzip.compress(content))
     load_error(ValueError, name, said)
@@ -172,10 +175,11 @@ def test_source_is_taken_from_the_environment(monkeypatch, card):
 
 
 def test_import_is_light_and_silent():
-    code = ("import sys, kit.datasets; print([heavy for heavy in ('tensorflow', 'tensorflow_datasets', 'keras', 'jax', "
-            "'sklearn', 'matplotlib') if heavy in sys.modules])")
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True,
-                         cwd=Path(__file__).parents[1])
+    code = (
+        "import sys, kit.datasets; print([heavy for heavy in ('tensorflow', 'tensorflow_datasets', 'keras', 'jax', "
+        "'sklearn', 'matplotlib') if heavy in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert (run.stdout, run.stderr) == ("[]\n", "")
 
 
@@ -283,9 +287,16 @@ def test_no_network(card, monkeypatch, tmp_path):
     load_error(FileNotFoundError, *said, str(tmp_path / "fashion-mnist"))
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-100], lambda whole: b"", lambda whole: b"x" * 1000,
-                                    lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
-                                    lambda whole: whole.replace(b", }", b",  ")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-100],
+        lambda whole: b"",
+        lambda whole: b"x" * 1000,
+        lambda whole: whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:],
+        lambda whole: whole.replace(b", }", b",  "),
+    ],
+)
 def test_damaged_cache_is_set_aside_and_fetched_anew(server, damage):
     data = kit.datasets.load("fashion_mnist")
     file = cache.path(data.card)

@@ -14,8 +14,15 @@ def data():
     x = np.broadcast_to(np.arange(100, dtype=np.uint8)[:, None, None, None], (100, 2, 2, 1))
     y = (np.arange(100) >= 80).astype(np.int64)
     white = Split(np.full((10, 2, 2, 1), 255, np.uint8), np.zeros(10, int))
-    return Dataset(train=Split(x, y), validation=None, test=white, classes=("a", "b"), task="multiclass",
-                   card=registry.MNIST, origin="drawn")
+    return Dataset(
+        train=Split(x, y),
+        validation=None,
+        test=white,
+        classes=("a", "b"),
+        task="multiclass",
+        card=registry.MNIST,
+        origin="drawn",
+    )
 
 
 def test_hold_out_moves_a_stratified_part(data):
@@ -122,4 +129,5 @@ def test_a_dataset_is_frozen_and_says_what_it_is(data):
         data.origin = "real"
     assert repr(data.hold_out(0.15, 0)) == (
         "Dataset mnist (drawn), multiclass, 2 classes: train (85, 2, 2, 1) uint8, validation (15, 2, 2, 1) uint8, "
-        "test (10, 2, 2, 1) uint8")
+        "test (10, 2, 2, 1) uint8"
+    )

@@ -55,12 +55,18 @@ def keras_net(sizes, activation, l1, l2, coefs, intercepts, learning_rate):
     net = keras.Sequential([keras.Input((sizes[0],))])
     for units in sizes[1:-1]:
         net.add(keras.layers.Dense(units, kernel_regularizer=penalty))
-        net.add(keras.layers.LeakyReLU(negative_slope=0.1) if activation == "leaky_relu"
-                else keras.layers.Activation(activation))
+        net.add(
+            keras.layers.LeakyReLU(negative_slope=0.1)
+            if activation == "leaky_relu"
+            else keras.layers.Activation(activation)
+        )
     net.add(keras.layers.Dense(sizes[-1], kernel_regularizer=penalty))
     net.set_weights([array for pair in zip(coefs, intercepts, strict=True) for array in pair])
-    net.compile(keras.optimizers.SGD(learning_rate), keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-                metrics=["accuracy"])
+    net.compile(
+        keras.optimizers.SGD(learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
     return net
 
 
@@ -204,12 +210,30 @@ def test_scikit_learn_finds_its_conventions_kept():
     check_estimator(NumpyMLP(learning_rate=0.1, epochs=50))
 
 
-@pytest.mark.parametrize("option", [
-    {"activation": "sigmoid"}, {"initializer": "zeros"}, {"hidden": 128}, {"hidden": (0,)}, {"hidden": (1.5,)},
-    {"learning_rate": -0.1}, {"learning_rate": 0}, {"learning_rate": float("nan")}, {"learning_rate": "fast"},
-    {"dropout": 1.0}, {"dropout": -0.1}, {"l1": -1}, {"l2": float("inf")}, {"batch_size": 0}, {"epochs": 2.5},
-    {"max_iterations": 0}, {"validation_fraction": 1}, {"patience": 0}, {"patience": 3},
-])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"activation": "sigmoid"},
+        {"initializer": "zeros"},
+        {"hidden": 128},
+        {"hidden": (0,)},
+        {"hidden": (1.5,)},
+        {"learning_rate": -0.1},
+        {"learning_rate": 0},
+        {"learning_rate": float("nan")},
+        {"learning_rate": "fast"},
+        {"dropout": 1.0},
+        {"dropout": -0.1},
+        {"l1": -1},
+        {"l2": float("inf")},
+        {"batch_size": 0},
+        {"epochs": 2.5},
+        {"max_iterations": 0},
+        {"validation_fraction": 1},
+        {"patience": 0},
+        {"patience": 3},
+    ],
+)
 def test_an_option_out_of_range_is_named_with_its_value(option, digits):
     x, _, y, _ = digits
     [(name, value)] = option.items()
@@ -218,15 +242,18 @@ def test_an_option_out_of_range_is_named_with_its_value(option, digits):
     assert str(error.value).startswith(f"{name}={value!r}") and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda x, y: (np.where(x == x[3], np.nan, x), y), "NaN or infinity in"),
-    (lambda x, y: (x, y[:-1]), "inconsistent numbers of samples"),
-    (lambda x, y: (x, y + 0.5), "Unknown label type"),
-    (lambda x, y: (x, np.eye(10)[y]), "1d array"),
-    (lambda x, y: (x, y, (x[:, :9], y)), "9 features"),
-    (lambda x, y: (x, y, (x, y + 1)), r"validation labels \[10\]"),
-    (lambda x, y: (x[y != 4], y[y != 4], (x, y)), r"validation labels \[4\]"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda x, y: (np.where(x == x[3], np.nan, x), y), "NaN or infinity in"),
+        (lambda x, y: (x, y[:-1]), "inconsistent numbers of samples"),
+        (lambda x, y: (x, y + 0.5), "Unknown label type"),
+        (lambda x, y: (x, np.eye(10)[y]), "1d array"),
+        (lambda x, y: (x, y, (x[:, :9], y)), "9 features"),
+        (lambda x, y: (x, y, (x, y + 1)), r"validation labels \[10\]"),
+        (lambda x, y: (x[y != 4], y[y != 4], (x, y)), r"validation labels \[4\]"),
+    ],
+)
 def test_bad_data_is_an_error_in_one_line(spoil, message, digits):
     x, _, y, _ = digits
     with pytest.raises(ValueError, match=message) as error:

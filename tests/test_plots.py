@@ -28,8 +28,14 @@ def dataset(x=None, y=(0, 2, 2, 1, 2, 0), validation=True, classes=NAMES):
     y = np.asarray(y)
     x = np.zeros((len(y), 4, 4, 1), np.uint8) if x is None else x
     held = Split(x[:2], y[:2])
-    return SimpleNamespace(train=Split(x, y), validation=held if validation else None, test=held, classes=classes,
-                           origin="drawn", card=SimpleNamespace(title="Fashion-MNIST"))
+    return SimpleNamespace(
+        train=Split(x, y),
+        validation=held if validation else None,
+        test=held,
+        classes=classes,
+        origin="drawn",
+        card=SimpleNamespace(title="Fashion-MNIST"),
+    )
 
 
 def history(epochs, metric="accuracy", validation=True):
@@ -38,9 +44,15 @@ def history(epochs, metric="accuracy", validation=True):
 
 
 def table(**columns):
-    rows = {"metric": "accuracy", "reported": [0.87, 0.88, np.nan], "reproduced": [0.875, np.nan, 0.86],
-            "low": [0.873, np.nan, 0.85], "high": [0.877, np.nan, 0.87],
-            "verdict": ["reproduced", "failed", "not comparable"], "origin": "real"}
+    rows = {
+        "metric": "accuracy",
+        "reported": [0.87, 0.88, np.nan],
+        "reproduced": [0.875, np.nan, 0.86],
+        "low": [0.873, np.nan, 0.85],
+        "high": [0.877, np.nan, 0.87],
+        "verdict": ["reproduced", "failed", "not comparable"],
+        "origin": "real",
+    }
     return pd.DataFrame(rows | columns, index=["small 64", "small 128", "large 64"])
 
 
@@ -55,12 +67,14 @@ def legend(figure):
 @pytest.fixture(scope="module")
 def net():
     """A convolution whose two filters pass the image on and double it; its maps are known."""
-    net = keras.Sequential([
-        keras.Input((5, 6, 1)),
-        keras.layers.Conv2D(2, 1, use_bias=False, name="first"),
-        keras.layers.Conv2D(3, 3, name="second"),
-        keras.layers.Flatten(name="flat"),
-    ])
+    net = keras.Sequential(
+        [
+            keras.Input((5, 6, 1)),
+            keras.layers.Conv2D(2, 1, use_bias=False, name="first"),
+            keras.layers.Conv2D(3, 3, name="second"),
+            keras.layers.Flatten(name="flat"),
+        ]
+    )
     net.get_layer("first").set_weights([np.array([[[[1.0, 2.0]]]])])
     return net
 
@@ -85,11 +99,14 @@ def test_class_distribution_of_labels_and_of_masks():
     assert [bar.get_width() for bar in ax.patches] == [24, 8] and ax.get_xlabel() == "pixels"
 
 
-@pytest.mark.parametrize("x, shown", [
-    (np.array([0, 51, 102], np.uint8), [0, 0.2, 0.4]),
-    (np.array([0, 0.2, 0.5], np.float32), [0, 0.2, 0.5]),
-    (np.array([-1, 0, 3], np.float32), [0, 0.25, 1]),
-])
+@pytest.mark.parametrize(
+    "x, shown",
+    [
+        (np.array([0, 51, 102], np.uint8), [0, 0.2, 0.4]),
+        (np.array([0, 0.2, 0.5], np.float32), [0, 0.2, 0.5]),
+        (np.array([-1, 0, 3], np.float32), [0, 0.25, 1]),
+    ],
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_show_any_scale_with_class_names(x, shown, channels):
     x = np.broadcast_to(x[:, None, None, None], (3, 4, 4, channels))
@@ -223,30 +240,38 @@ def test_a_notebook_displays_a_figure_once_and_only_when_a_cell_ends_with_it():
     assert pictures == [1, 0, 1]
 
 
-@pytest.mark.parametrize("draw, message", [
-    (lambda net: plots.class_distribution(dataset(y=[0, 1, 3])), "3 class names"),
-    (lambda net: plots.images(dataset(), n=0), "n=0"),
-    (lambda net: plots.images(dataset(x=np.zeros((6, 4, 4, 2)))), r"\(6, 4, 4, 2\)"),
-    (lambda net: plots.curves({}), "Keras History"),
-    (lambda net: plots.curves(0.87), "0.87"),
-    (lambda net: plots.curves({"SGD": history(2), "Adam": {"loss": []}}), "'Adam'"),
-    (lambda net: plots.curves({"loss": 0.5}), "0.5"),
-    (lambda net: plots.confusion_matrix(np.ones((2, 2)), NAMES), r"\(2, 2\).*\(3, 3\)"),
-    (lambda net: plots.confusion_matrix(np.eye(3) / 2, NAMES), "0.5"),
-    (lambda net: plots.confusion_matrix(([0, 1], [0]), NAMES), r"\(2,\).*\(1,\)"),
-    (lambda net: plots.confusion_matrix(([0, 3], [0, 1]), NAMES), "label 3"),
-    (lambda net: plots.confusion_matrices({}, NAMES), "matrices is {}"),
-    (lambda net: plots.confusion_matrices({"a": [[1]]}, NAMES), "'a' has shape"),
-    (lambda net: plots.confusion_matrices({"a": MATRIX}, NAMES, columns=0), "columns=0"),
-    (lambda net: plots.feature_maps(net, np.ones((1, 5, 6, 1))), r"\(1, 5, 6, 1\).*\(5, 6, 1\)"),
-    (lambda net: plots.feature_maps(net, np.ones((5, 6, 1)), layer="third"), "third"),
-    (lambda net: plots.feature_maps(net, np.ones((5, 6, 1)), layer="flat"), "'flat'"),
-    (lambda net: plots.feature_maps(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), np.ones(4)),
-     "no Conv2D"),
-    (lambda net: plots.feature_maps(keras.Sequential([keras.layers.Conv2D(2, 3)]), np.ones((5, 6, 1))), "not built"),
-    (lambda net: plots.reported_beside_reproduced(table().drop(columns="low")), r"\['low'\]"),
-    (lambda net: plots.reported_beside_reproduced(table().head(0)), "0 rows"),
-])
+@pytest.mark.parametrize(
+    "draw, message",
+    [
+        (lambda net: plots.class_distribution(dataset(y=[0, 1, 3])), "3 class names"),
+        (lambda net: plots.images(dataset(), n=0), "n=0"),
+        (lambda net: plots.images(dataset(x=np.zeros((6, 4, 4, 2)))), r"\(6, 4, 4, 2\)"),
+        (lambda net: plots.curves({}), "Keras History"),
+        (lambda net: plots.curves(0.87), "0.87"),
+        (lambda net: plots.curves({"SGD": history(2), "Adam": {"loss": []}}), "'Adam'"),
+        (lambda net: plots.curves({"loss": 0.5}), "0.5"),
+        (lambda net: plots.confusion_matrix(np.ones((2, 2)), NAMES), r"\(2, 2\).*\(3, 3\)"),
+        (lambda net: plots.confusion_matrix(np.eye(3) / 2, NAMES), "0.5"),
+        (lambda net: plots.confusion_matrix(([0, 1], [0]), NAMES), r"\(2,\).*\(1,\)"),
+        (lambda net: plots.confusion_matrix(([0, 3], [0, 1]), NAMES), "label 3"),
+        (lambda net: plots.confusion_matrices({}, NAMES), "matrices is {}"),
+        (lambda net: plots.confusion_matrices({"a": [[1]]}, NAMES), "'a' has shape"),
+        (lambda net: plots.confusion_matrices({"a": MATRIX}, NAMES, columns=0), "columns=0"),
+        (lambda net: plots.feature_maps(net, np.ones((1, 5, 6, 1))), r"\(1, 5, 6, 1\).*\(5, 6, 1\)"),
+        (lambda net: plots.feature_maps(net, np.ones((5, 6, 1)), layer="third"), "third"),
+        (lambda net: plots.feature_maps(net, np.ones((5, 6, 1)), layer="flat"), "'flat'"),
+        (
+            lambda net: plots.feature_maps(keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]), np.ones(4)),
+            "no Conv2D",
+        ),
+        (
+            lambda net: plots.feature_maps(keras.Sequential([keras.layers.Conv2D(2, 3)]), np.ones((5, 6, 1))),
+            "not built",
+        ),
+        (lambda net: plots.reported_beside_reproduced(table().drop(columns="low")), r"\['low'\]"),
+        (lambda net: plots.reported_beside_reproduced(table().head(0)), "0 rows"),
+    ],
+)
 def test_bad_input_is_an_error_in_one_line(draw, message, net):
     with pytest.raises(ValueError, match=message) as error:
         draw(net)

@@ -44,7 +44,9 @@ def counted(input_shape, classes, *, note, killed_at=None, **options):
             return super().train_step(*arguments)
 
     # Identity is not on the list of layers that XLA is chosen for, and without XLA tiny nets compile much quicker.
-    return Noted([keras.Input(input_shape), keras.layers.Identity(), *models.mlp(input_shape, classes, **options).layers])
+    return Noted(
+        [keras.Input(input_shape), keras.layers.Identity(), *models.mlp(input_shape, classes, **options).layers]
+    )
 
 
 def broken(input_shape, classes):

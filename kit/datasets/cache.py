@@ -51,8 +51,11 @@ def write(card, splits):
             np.savez(part, **{f"{name}_{of}": getattr(split, of) for name, split in splits.items() for of in "xy"})
         os.replace(temporary, file)
     except OSError as error:
-        warnings.warn(f"{card.name} is loaded but not kept: cannot write {file} ({error.strerror or error}); set "
-                      f"KIT_CACHE to a folder with room", stacklevel=4)
+        warnings.warn(
+            f"{card.name} is loaded but not kept: cannot write {file} ({error.strerror or error}); set "
+            f"KIT_CACHE to a folder with room",
+            stacklevel=4,
+        )
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)

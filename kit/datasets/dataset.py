@@ -64,8 +64,12 @@ class Dataset:
             raise ValueError("masks have no classes to stratify by: pass stratify=False")
         seed = _whole("seed", seed, 0, 2**32 - 1)
         try:
-            kept, held = train_test_split(np.arange(count), test_size=round(fraction * count), random_state=seed,
-                                          stratify=self.train.y if stratify else None)
+            kept, held = train_test_split(
+                np.arange(count),
+                test_size=round(fraction * count),
+                random_state=seed,
+                stratify=self.train.y if stratify else None,
+            )
         except ValueError as error:
             raise ValueError(f"cannot hold out {fraction!r} of {count} images by class: {error}") from None
         x, y = self.train

@@ -49,8 +49,9 @@ def _knock(card):
         urllib.request.urlopen(request, timeout=ANSWER_WITHIN).close()
     except (OSError, http.client.HTTPException) as error:  # no network, no such host, no answer in time, 404
         reason = error if isinstance(error, urllib.error.HTTPError) else getattr(error, "reason", error)
-        raise FileNotFoundError(f"{card.name} cannot be downloaded from {request.full_url} ({reason}). "
-                                f"{by_hand(card)}") from None
+        raise FileNotFoundError(
+            f"{card.name} cannot be downloaded from {request.full_url} ({reason}). {by_hand(card)}"
+        ) from None
 
 
 def _fetch(card, folder):
@@ -68,8 +69,10 @@ def _fetch(card, folder):
             try:
                 Path(manager.download(address)).replace(folder / file.name)
             except NonMatchingChecksumError:
-                raise ValueError(f"{address} came with a wrong SHA-256: it is not the official file, or was damaged on "
-                                 f"the way. {by_hand(card)}") from None
+                raise ValueError(
+                    f"{address} came with a wrong SHA-256: it is not the official file, or was damaged on "
+                    f"the way. {by_hand(card)}"
+                ) from None
             except (OSError, tfds.download.DownloadError) as error:
                 reason = str(error).partition("\n")[0]
                 raise FileNotFoundError(f"the download of {address} failed ({reason}). {by_hand(card)}") from None

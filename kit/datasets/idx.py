@@ -41,14 +41,18 @@ def parse(content, path, dimensions):
     header = 4 + 4 * dimensions
     magic = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
     if content[:4] != magic:
-        raise ValueError(f"{path} begins with {content[:4].hex() or 'nothing'}; an IDX file of bytes in {dimensions} "
-                         f"dimensions begins with {magic.hex()}")
+        raise ValueError(
+            f"{path} begins with {content[:4].hex() or 'nothing'}; an IDX file of bytes in {dimensions} "
+            f"dimensions begins with {magic.hex()}"
+        )
     if len(content) < header:
         raise ValueError(f"{path} is cut short: {len(content)} bytes, not even its header of {header}")
     shape = tuple(int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4))
     if len(content) != header + math.prod(shape):
-        raise ValueError(f"{path} holds {len(content) - header} bytes of data where its header promises "
-                         f"{math.prod(shape)} ({' x '.join(map(str, shape))}): fetch it again")
+        raise ValueError(
+            f"{path} holds {len(content) - header} bytes of data where its header promises "
+            f"{math.prod(shape)} ({' x '.join(map(str, shape))}): fetch it again"
+        )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -57,8 +61,9 @@ def _find(folder, name, card):
     for path in (folder / f"{plain}.gz", folder / plain):
         if path.is_file():
             return path
-    raise FileNotFoundError(f"{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it, or "
-                            f'pass source="drawn"')
+    raise FileNotFoundError(
+        f'{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it, or pass source="drawn"'
+    )
 
 
 def _unpack(path, card):
@@ -68,22 +73,26 @@ def _unpack(path, card):
         with gzip.open(path) as file:
             return file.read()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise ValueError(f"{path} is not a whole gzip file ({error}): fetch it again from "
-                         f"{card.address}{path.name}") from None
+        raise ValueError(
+            f"{path} is not a whole gzip file ({error}): fetch it again from {card.address}{path.name}"
+        ) from None
 
 
 def _split(contents, images_path, labels_path, card):
     images, labels = parse(contents[images_path], images_path, 3), parse(contents[labels_path], labels_path, 1)
     height, width, _ = card.image_shape
     if images.shape[1:] != (height, width):
-        raise ValueError(f"{images_path} holds images of {images.shape[1]}x{images.shape[2]}; {card.name} has "
-                         f"{height}x{width}")
+        raise ValueError(
+            f"{images_path} holds images of {images.shape[1]}x{images.shape[2]}; {card.name} has {height}x{width}"
+        )
     if len(images) != len(labels):
-        raise ValueError(f"{images_path} holds {len(images)} images and {labels_path} {len(labels)} labels; they "
-                         f"should be as many")
+        raise ValueError(
+            f"{images_path} holds {len(images)} images and {labels_path} {len(labels)} labels; they should be as many"
+        )
     if not len(images):
         raise ValueError(f"{images_path} holds no images")
     if labels.max() >= len(card.classes):
-        raise ValueError(f"{labels_path} holds the label {labels.max()}; those of {card.name} are 0 to "
-                         f"{len(card.classes) - 1}")
+        raise ValueError(
+            f"{labels_path} holds the label {labels.max()}; those of {card.name} are 0 to {len(card.classes) - 1}"
+        )
     return Split(images[..., None].copy(), labels.astype(np.int64))

@@ -27,7 +27,7 @@ FASHION_MNIST = Card(
     draw=partial(draw, garments, seed=2017),
     licence="MIT, Zalando SE",
     citation="Xiao, Rasul, Vollgraf (2017). Fashion-MNIST: a novel image dataset for benchmarking machine learning "
-             "algorithms. arXiv:1708.07747",
+    "algorithms. arXiv:1708.07747",
     homepage="https://github.com/zalandoresearch/fashion-mnist",
 )
 
@@ -50,7 +50,7 @@ MNIST = Card(
     draw=partial(draw, digits, seed=1998),
     licence="CC BY-SA 3.0, Yann LeCun and Corinna Cortes",
     citation="LeCun, Bottou, Bengio, Haffner (1998). Gradient-based learning applied to document recognition. "
-             "Proceedings of the IEEE 86(11), 2278-2324",
+    "Proceedings of the IEEE 86(11), 2278-2324",
     homepage="http://yann.lecun.com/exdb/mnist/",
 )
 

@@ -32,8 +32,15 @@ def load(name, *, source=None, image_size=None):
     if source not in SOURCES:
         raise ValueError(f"{given} is {source!r}; it should be {' or '.join(SOURCES)}")
     splits, origin = (card.draw(), "drawn") if source == "drawn" else _real(card)
-    return Dataset(train=splits["train"], validation=splits.get("validation"), test=splits["test"],
-                   classes=card.classes, task=card.task, card=card, origin=origin)
+    return Dataset(
+        train=splits["train"],
+        validation=splits.get("validation"),
+        test=splits["test"],
+        classes=card.classes,
+        task=card.task,
+        card=card,
+        origin=origin,
+    )
 
 
 def _real(card):

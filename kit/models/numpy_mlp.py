@@ -113,9 +113,22 @@ class NumpyMLP(ClassifierMixin, BaseEstimator):
     batches as Keras does, and of val_loss and val_accuracy when there is validation. All in float32.
     """
 
-    def __init__(self, hidden=(128,), activation="relu", initializer="glorot_uniform", learning_rate=0.002,
-                 batch_size=32, epochs=10, max_iterations=None, dropout=0.0, l1=0.0, l2=0.0,
-                 validation_fraction=0.0, patience=None, random_state=None):
+    def __init__(
+        self,
+        hidden=(128,),
+        activation="relu",
+        initializer="glorot_uniform",
+        learning_rate=0.002,
+        batch_size=32,
+        epochs=10,
+        max_iterations=None,
+        dropout=0.0,
+        l1=0.0,
+        l2=0.0,
+        validation_fraction=0.0,
+        patience=None,
+        random_state=None,
+    ):
         self.hidden = hidden
         self.activation = activation
         self.initializer = initializer
@@ -149,16 +162,20 @@ class NumpyMLP(ClassifierMixin, BaseEstimator):
             X_val, y_val = self._check_data(*validation_data)
             unseen = np.setdiff1d(y_val, self.classes_).tolist()
             if unseen:
-                raise ValueError(f"validation labels {unseen}: some of {self.classes_.tolist()}, the training labels, "
-                                 "would be right")
+                raise ValueError(
+                    f"validation labels {unseen}: some of {self.classes_.tolist()}, the training labels, would be right"
+                )
             validation = X_val, np.searchsorted(self.classes_, y_val)
         elif self.validation_fraction:
-            X, X_val, y, y_val = train_test_split(X, y, test_size=self.validation_fraction, stratify=y,
-                                                  random_state=int(rng.integers(2**31)))
+            X, X_val, y, y_val = train_test_split(
+                X, y, test_size=self.validation_fraction, stratify=y, random_state=int(rng.integers(2**31))
+            )
             validation = X_val, y_val
         elif self.patience is not None:
-            raise ValueError(f"patience={self.patience} needs validation: a validation_fraction such as 0.1, or "
-                             "validation_data, would be right")
+            raise ValueError(
+                f"patience={self.patience} needs validation: a validation_fraction such as 0.1, or "
+                "validation_data, would be right"
+            )
         sizes = (X.shape[1], *self.hidden, len(self.classes_))
         self.coefs_, self.intercepts_ = initial_weights(sizes, self.initializer, rng)
         # A loss that overflows ends the training, which says so better than NumPy's warnings.
@@ -181,8 +198,10 @@ class NumpyMLP(ClassifierMixin, BaseEstimator):
             if not all(map(isfinite, epoch.values())):
                 if best_weights:
                     break
-                raise ValueError(f"epoch {len(self.history_['loss'])} gave {epoch} with learning_rate="
-                                 f"{self.learning_rate}: a smaller one, or images scaled to [0, 1], would be right")
+                raise ValueError(
+                    f"epoch {len(self.history_['loss'])} gave {epoch} with learning_rate="
+                    f"{self.learning_rate}: a smaller one, or images scaled to [0, 1], would be right"
+                )
             if self.patience is not None:
                 waited += 1
                 if epoch["val_accuracy"] > best_accuracy:
@@ -197,8 +216,9 @@ class NumpyMLP(ClassifierMixin, BaseEstimator):
         seen, summed_loss, correct = 0, 0.0, 0
         for start in range(0, len(X), self.batch_size)[:most]:
             batch = order[start : start + self.batch_size]
-            layers, slopes = forward(X[batch], self.coefs_, self.intercepts_, activation=self.activation,
-                                     dropout=self.dropout, rng=rng)
+            layers, slopes = forward(
+                X[batch], self.coefs_, self.intercepts_, activation=self.activation, dropout=self.dropout, rng=rng
+            )
             summed_loss += loss(layers[-1], y[batch], self.coefs_, l1=self.l1, l2=self.l2) * len(batch)
             correct += int((layers[-1].argmax(axis=1) == y[batch]).sum())
             seen += len(batch)

@@ -42,9 +42,10 @@ def smooth(line, count=6):
     """
     ends = np.concatenate([2 * line[:, :1] - line[:, 1:2], line, 2 * line[:, -1:] - line[:, -2:-1]], axis=1)
     t = (np.arange(count) / count).astype(np.float32)[:, None]
-    before, here, there, after = (ends[:, i:ends.shape[1] - 3 + i, None] for i in range(4))
-    curve = here + t / 2 * (there - before + t * (
-        2 * before - 5 * here + 4 * there - after + t * (3 * (here - there) + after - before)))
+    before, here, there, after = (ends[:, i : ends.shape[1] - 3 + i, None] for i in range(4))
+    curve = here + t / 2 * (
+        there - before + t * (2 * before - 5 * here + 4 * there - after + t * (3 * (here - there) + after - before))
+    )
     return np.concatenate([curve.reshape(len(line), -1, 2), line[:, -1:]], axis=1)
 
 
@@ -109,8 +110,12 @@ def stroke(line, width):
     # Each dot is shared out among the four pixels about it.
     steps = np.bincount(
         np.concatenate([cell, cell + 1, cell + side, cell + side + 1], axis=None),
-        np.concatenate([ink * (1 - right) * (1 - down), ink * right * (1 - down), ink * (1 - right) * down,
-                        ink * right * down], axis=None), n * side * side)
+        np.concatenate(
+            [ink * (1 - right) * (1 - down), ink * right * (1 - down), ink * (1 - right) * down, ink * right * down],
+            axis=None,
+        ),
+        n * side * side,
+    )
     inked = steps.reshape(n, side, side)[:, 1:-2, 1:-2].astype(np.float32)
     # Blurred, a line becomes a ridge, exp(-d^2 / 2 s^2) high at the distance d: its height tells the distance.
     ridge = _KERNEL @ inked @ _KERNEL * (_SPREAD / (np.sqrt(2 * np.pi) * _BLUR**2))

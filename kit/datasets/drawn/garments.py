@@ -40,7 +40,7 @@ def _photograph(rng, cloth):
     cloth *= light.astype(np.float32)[:, None, :]
     for image in np.flatnonzero(rng.random(n) < 0.04):
         x, y = rng.integers(0, SIZE - 7, 2)
-        cloth[image, y:y + 7, x:x + 7] = 0
+        cloth[image, y : y + 7, x : x + 7] = 0
     return np.clip(cloth, 0, 1, out=cloth)
 
 
@@ -80,22 +80,31 @@ def _top(rng, n, *, length, sleeve, droop, cuff, waist, hem, dip=(1.5, 0.6), sli
     the horizontal in degrees, `waist` and `hem` half widths, `dip` the depth of the neckline, the rest lengths.
     """
     length, sleeve, droop, cuff, waist, hem, dip, neck, shoulder, chest = (
-        rng.normal(mean, sd, n) for mean, sd in
-        (length, sleeve, droop, cuff, waist, hem, dip, (2.6, 0.4), (7.2, 0.6), (6.4, 0.4)))
+        rng.normal(mean, sd, n)
+        for mean, sd in (length, sleeve, droop, cuff, waist, hem, dip, (2.6, 0.4), (7.2, 0.6), (6.4, 0.4))
+    )
     top, x, y = 14 - length / 2, np.cos(np.radians(droop)), np.sin(np.radians(droop))
     sleeve, cuff = np.maximum(sleeve, 0.2), np.maximum(cuff, 1)
     end_x, end_y = shoulder + sleeve * x, top + 1.8 + sleeve * y
     outline = mirrored(
-        n, (0, top + np.maximum(dip, 0.2)), (neck * slim, top), (shoulder * slim, top + 1.8), (end_x * slim, end_y),
-        ((end_x - cuff * y) * slim, end_y + cuff * x), (chest * slim, top + 7.2), (waist * slim, top + 0.55 * length),
-        (hem * slim, top + length))
+        n,
+        (0, top + np.maximum(dip, 0.2)),
+        (neck * slim, top),
+        (shoulder * slim, top + 1.8),
+        (end_x * slim, end_y),
+        ((end_x - cuff * y) * slim, end_y + cuff * x),
+        (chest * slim, top + 7.2),
+        (waist * slim, top + 0.55 * length),
+        (hem * slim, top + length),
+    )
     return outline, top, top + length
 
 
 def _t_shirt(rng, n):
     pose = _upright(rng, n)
-    outline, top, bottom = _top(rng, n, length=(24.5, 1.3), sleeve=(6, 1.6), droop=(52, 8), cuff=(4.8, 0.5),
-                                waist=(6.5, 0.5), hem=(6.8, 0.5))
+    outline, top, bottom = _top(
+        rng, n, length=(24.5, 1.3), sleeve=(6, 1.6), droop=(52, 8), cuff=(4.8, 0.5), waist=(6.5, 0.5), hem=(6.8, 0.5)
+    )
     cloth = fill(place(outline, pose))
     _weave(rng, cloth, 0.6, 0.05, 0.25, 0.1)
     badge = points(n, (rng.uniform(9.5, 12, n), top + 10), (rng.uniform(16, 18.5, n), top + 10))
@@ -109,8 +118,9 @@ def _trouser(rng, n):
     pose = _upright(rng, n)
     hip, ankle, gap, leg = (rng.normal(mean, sd, n) for mean, sd in ((5, 0.5), (5.8, 0.9), (0.4, 0.2), (3.2, 0.4)))
     bottom = np.where(rng.random(n) < 0.1, rng.normal(17, 2, n), 27)
-    outline = mirrored(n, (0, 1), (hip * 0.85, 1), (hip, 8), (ankle, bottom), (ankle - leg, bottom), (gap, 10),
-                       (0, 9.5))
+    outline = mirrored(
+        n, (0, 1), (hip * 0.85, 1), (hip, 8), (ankle, bottom), (ankle - leg, bottom), (gap, 10), (0, 9.5)
+    )
     cloth = fill(place(outline, pose))
     _weave(rng, cloth, 0.8, 0.1, 0.05, 0.05, 0.3)
     _mark(rng, cloth, place(points(n, (14, 1), (14, 9)), pose), 1, 0.6, 0.1, 0.5)
@@ -120,8 +130,9 @@ def _trouser(rng, n):
 
 def _pullover(rng, n):
     pose = _upright(rng, n)
-    outline, top, bottom = _top(rng, n, length=(24.5, 1.3), sleeve=(20, 1.6), droop=(79, 3.5), cuff=(3.4, 0.5),
-                                waist=(6.5, 0.5), hem=(6.6, 0.5))
+    outline, top, bottom = _top(
+        rng, n, length=(24.5, 1.3), sleeve=(20, 1.6), droop=(79, 3.5), cuff=(3.4, 0.5), waist=(6.5, 0.5), hem=(6.6, 0.5)
+    )
     wool = fill(place(outline, pose))
     _weave(rng, wool, 0.45, 0.05, 0.25, 0.25)
     rib = points(n, (6.5, bottom - 1.8), (21.5, bottom - 1.8))
@@ -133,8 +144,18 @@ def _pullover(rng, n):
 def _dress(rng, n):
     pose = _upright(rng, n)
     sleeve = np.where(rng.random(n) < 0.25, 14, 1.5)
-    outline, top, _ = _top(rng, n, length=(26.5, 0.7), sleeve=(sleeve, 1.5), droop=(76, 5), cuff=(2.8, 0.4),
-                           waist=(4.6, 0.7), hem=(7.3, 1.8), dip=(2.5, 1), slim=rng.normal(0.82, 0.07, n))
+    outline, top, _ = _top(
+        rng,
+        n,
+        length=(26.5, 0.7),
+        sleeve=(sleeve, 1.5),
+        droop=(76, 5),
+        cuff=(2.8, 0.4),
+        waist=(4.6, 0.7),
+        hem=(7.3, 1.8),
+        dip=(2.5, 1),
+        slim=rng.normal(0.82, 0.07, n),
+    )
     cloth = fill(place(outline, pose))
     _weave(rng, cloth, 0.55, 0.15, 0.15, 0.15)
     belt = points(n, (9, top + 11.5), (19, top + 11.5))
@@ -144,8 +165,16 @@ def _dress(rng, n):
 
 def _coat(rng, n):
     pose = _upright(rng, n)
-    outline, top, bottom = _top(rng, n, length=(25.5, 1.1), sleeve=(20.5, 1.6), droop=(80, 3.5), cuff=(3.6, 0.5),
-                                waist=(6.7, 0.6), hem=(7.1, 0.6))
+    outline, top, bottom = _top(
+        rng,
+        n,
+        length=(25.5, 1.1),
+        sleeve=(20.5, 1.6),
+        droop=(80, 3.5),
+        cuff=(3.6, 0.5),
+        waist=(6.7, 0.6),
+        hem=(7.1, 0.6),
+    )
     cloth = fill(place(outline, pose))
     _weave(rng, cloth, 0.7, 0.05, 0.1, 0.15)
     front = points(n, (14, top + 3), (14 + rng.normal(0, 0.6, n), bottom))
@@ -161,9 +190,17 @@ def _coat(rng, n):
 def _shirt(rng, n):
     pose = _upright(rng, n)
     short = rng.random(n) < 0.3
-    outline, top, _ = _top(rng, n, length=(25, 1.3), sleeve=(np.where(short, 6.5, 20), 1.6),
-                           droop=(np.where(short, 55, 78.5), 4), cuff=(np.where(short, 4.5, 3.3), 0.5),
-                           waist=(6.4, 0.5), hem=(6.8, 0.5), dip=(2, 0.8))
+    outline, top, _ = _top(
+        rng,
+        n,
+        length=(25, 1.3),
+        sleeve=(np.where(short, 6.5, 20), 1.6),
+        droop=(np.where(short, 55, 78.5), 4),
+        cuff=(np.where(short, 4.5, 3.3), 0.5),
+        waist=(6.4, 0.5),
+        hem=(6.8, 0.5),
+        dip=(2, 0.8),
+    )
     cloth = fill(place(outline, pose))
     _weave(rng, cloth, 0.45, 0.2, 0.1, 0.25)
     for y in np.linspace(5, 23, 5):
@@ -179,14 +216,26 @@ def _sandal(rng, n):
     pose = _lying(rng, n)
     heel = np.where(rng.random(n) < 0.35, rng.uniform(3, 9, n), rng.uniform(0, 2, n))
     floor = rng.normal(19.5, 1, n) + heel / 3
-    sole = points(n, (1, floor - 1.6), (8, floor - 1.4), (16, floor - 1.4 - heel * 0.6), (26, floor - 1.6 - heel),
-                  (27, floor), (24.5, floor), (24, floor - heel), (16, floor - heel * 0.4), (8, floor), (1, floor))
+    sole = points(
+        n,
+        (1, floor - 1.6),
+        (8, floor - 1.4),
+        (16, floor - 1.4 - heel * 0.6),
+        (26, floor - 1.6 - heel),
+        (27, floor),
+        (24.5, floor),
+        (24, floor - heel),
+        (16, floor - heel * 0.4),
+        (8, floor),
+        (1, floor),
+    )
     image = 0.9 * fill(place(sole, pose))
     for _ in range(3):
         left, width = rng.uniform(3, 20, n), rng.uniform(3, 6, n)
         foot, arch = floor - 1.5 - heel * left / 26, rng.uniform(3, 8, n)
-        strap = points(n, (left, foot), (left + 1, foot - arch), (left + width, foot - arch),
-                       (left + 6, foot - heel * 6 / 26))
+        strap = points(
+            n, (left, foot), (left + 1, foot - arch), (left + width, foot - arch), (left + 6, foot - heel * 6 / 26)
+        )
         bright = each(rng.uniform(0.4, 1, n))
         image = np.maximum(image, bright * stroke(place(strap, pose), rng.uniform(1, 2.6, n)))
     return image
@@ -196,9 +245,19 @@ def _sneaker(rng, n):
     pose = _lying(rng, n)
     floor, tongue = rng.normal(19.5, 0.8, n), rng.normal(8.8, 0.9, n)
     ankle = np.where(rng.random(n) < 0.15, rng.uniform(1, 7, n), 0)  # some reach as high as a boot
-    upper = points(n, (0.8, floor), (1.2, floor - 3.2), (6, floor - 4.8), (12, floor - tongue),
-                   (15, floor - tongue - 0.6 - ankle), (17.5, floor - 6.4 - ankle), (23, floor - 6.6 - ankle),
-                   (26, floor - 8 - ankle), (27, floor - 3), (27, floor))
+    upper = points(
+        n,
+        (0.8, floor),
+        (1.2, floor - 3.2),
+        (6, floor - 4.8),
+        (12, floor - tongue),
+        (15, floor - tongue - 0.6 - ankle),
+        (17.5, floor - 6.4 - ankle),
+        (23, floor - 6.6 - ankle),
+        (26, floor - 8 - ankle),
+        (27, floor - 3),
+        (27, floor),
+    )
     shoe = fill(place(upper, pose))
     _weave(rng, shoe, 0.7, 0.1, 0.1, 0.1, 0.4)
     _mark(rng, shoe, place(points(n, (1, floor - 1), (27, floor - 1)), pose), 1.6, 0.8, -0.5, 0.7)
@@ -209,8 +268,12 @@ def _sneaker(rng, n):
 
 def _bag(rng, n):
     pose = poses(rng, n, rotation=2, shear=0.03, scale=0.08, shift=0.8)
-    half, top, bottom, slant = (rng.uniform(8, 13, n), rng.uniform(7, 13, n), rng.uniform(22, 26, n),
-                                rng.normal(0.6, 0.8, n))
+    half, top, bottom, slant = (
+        rng.uniform(8, 13, n),
+        rng.uniform(7, 13, n),
+        rng.uniform(22, 26, n),
+        rng.normal(0.6, 0.8, n),
+    )
     body = mirrored(n, (0, top), (half - slant, top), (half + slant / 2, bottom - 1), (half - 0.6, bottom))
     bag = fill(place(body, pose))
     _weave(rng, bag, 0.65, 0.1, 0.1, 0.15)
@@ -225,9 +288,22 @@ def _ankle_boot(rng, n):
     pose = _lying(rng, n)
     floor, shaft = rng.normal(23.5, 1.2, n), np.maximum(rng.normal(18, 2.8, n), 10)
     heel = np.where(rng.random(n) < 0.4, rng.uniform(2, 5, n), 1)
-    boot = points(n, (1, floor), (1.2, floor - 4), (6.5, floor - 6), (12.5, floor - 10), (13, floor - shaft),
-                  (25, floor - shaft + rng.normal(0, 0.6, n)), (25.5, floor - 9), (26.5, floor - 3), (26, floor),
-                  (21, floor), (20.5, floor - heel), (13, floor - heel * 0.4), (8, floor))
+    boot = points(
+        n,
+        (1, floor),
+        (1.2, floor - 4),
+        (6.5, floor - 6),
+        (12.5, floor - 10),
+        (13, floor - shaft),
+        (25, floor - shaft + rng.normal(0, 0.6, n)),
+        (25.5, floor - 9),
+        (26.5, floor - 3),
+        (26, floor),
+        (21, floor),
+        (20.5, floor - heel),
+        (13, floor - heel * 0.4),
+        (8, floor),
+    )
     leather = fill(place(boot, pose))
     _weave(rng, leather, 0.8, 0.05, 0.05, 0.1, 0.4)
     sole = points(n, (1, floor - 1), (19.5, floor - 1 - heel * 0.3))
