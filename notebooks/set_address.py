@@ -1,6 +1,6 @@
 """Give the project another repository address, in pyproject.toml and everywhere it is repeated: badges, set-up cells.
 
-    python notebooks/set_address.py owner/name
+python notebooks/set_address.py owner/name
 """
 
 import re
