@@ -160,7 +160,7 @@ def curves(histories, *, title=None):
     if any(key.startswith("val_") for key in keys):
         handles.append(Line2D([], [], color="0.3", label="validation"))
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
-    figure.suptitle(title or "")
+    figure.suptitle(title or "", x=0.01, ha="left")  # a long one must not run into the legend
     return figure
 
 

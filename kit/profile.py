@@ -1,11 +1,13 @@
 """The one place that makes runs small: with KIT_PROFILE=quick, few epochs, images and trials; else everything, in full.
 
-The notebooks and studies pass their numbers through here, so that a reader sees both the full number and who cuts it.
+It also says where a run is made: device, versions, and whether someone looks on. The notebooks and studies pass their
+numbers through here, so that a reader sees both the full number and who cuts it.
 """
 
 import dataclasses
 import os
 import platform
+import sys
 from importlib import metadata
 
 QUICK_EPOCHS = 2  # enough for two points on a curve
@@ -40,6 +42,12 @@ def images(data):
             for split, arrays in splits.items()
         },
     )
+
+
+def watched():
+    """Whether someone looks on, in a terminal or a notebook: then a progress bar has a point."""
+    ipython = sys.modules.get("IPython")
+    return sys.stdout.isatty() or hasattr(ipython and ipython.get_ipython(), "kernel")
 
 
 def device():

@@ -50,3 +50,13 @@ def test_importing_is_quick_and_silent(module):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_notebook_is_watched_and_a_plain_process_is_not(monkeypatch):
+    import sys
+    from types import SimpleNamespace
+
+    assert not profile.watched()
+    for shell, watched in ((None, False), (SimpleNamespace(), False), (SimpleNamespace(kernel=1), True)):
+        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
+        assert profile.watched() is watched

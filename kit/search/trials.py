@@ -55,8 +55,7 @@ class Trials:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.fingerprint = ledger.fingerprint(self.data)
         self.rows = []
-        live = sys.stdout.isatty() or "ipykernel" in sys.modules
-        self.bar = tqdm(total=self.count, unit="trial", file=sys.stdout, disable=not live)
+        self.bar = tqdm(total=self.count, unit="trial", file=sys.stdout, disable=not profile.watched())
 
     def run(self, parameters, epochs=None):
         """The record of one trial, trained for at most `epochs`; one that fails has a status that says so."""

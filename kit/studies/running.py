@@ -49,7 +49,7 @@ def run(study, *, only=None, seeds=(0,), source=None, resume=True, executor=None
     else:
         futures = {executor.submit(_fit_once, *job): index for index, job in enumerate(jobs)}
         finished = ((futures[future], future.result()) for future in as_completed(futures))
-    live = sys.stdout.isatty() or "ipykernel" in sys.modules
+    live = profile.watched()
     with tqdm(total=len(jobs), desc=study.name, unit="fit", file=sys.stdout, disable=not live) as bar:
         for count, (index, record) in enumerate(finished, 1):
             records[index] = record

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
+from .. import profile
 from . import compiled
 
 BATCH_HOOKS = [
@@ -180,4 +181,4 @@ def _results(model):
 
 
 def _shows(verbose):
-    return verbose not in (0, "auto") or (verbose == "auto" and (sys.stdout.isatty() or "ipykernel" in sys.modules))
+    return profile.watched() if verbose == "auto" else verbose != 0
