@@ -1,5 +1,7 @@
 """`kit` on the command line: what it prints, writes and refuses."""
 
+import os
+
 import pytest
 import tiny
 
@@ -46,6 +48,15 @@ def test_run_takes_rows_source_and_profile(tiny_study, capsys):
     assert main(["run", "tiny", "--only", "first", "--only", "th*", "--source", "drawn", "--quick"]) == 0
     out = capsys.readouterr().out
     assert "second," not in out and "origin: drawn" in out and "2 epochs" in out
+
+
+def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch):
+    for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS"):  # what --jobs sets is taken back when the test ends
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+        monkeypatch.delenv(name)
+    assert main(["run", "tiny", "--only", "first", "--only", "third", "--jobs", "2"]) == 0
+    out = capsys.readouterr().out
+    assert "2/2" in out and "failed" not in out and os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
 def test_show(tiny_study, capsys, monkeypatch, tmp_path):

@@ -1,12 +1,13 @@
 """The front door: what the README prints is what `results/` holds."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from kit import studies
-from kit.__main__ import as_markdown, main
+from kit.__main__ import as_markdown, parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 TABLES = dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end -->", README, re.S))
@@ -19,8 +20,8 @@ def test_the_readme_shows_the_recorded_table(name):
     assert TABLES[name] == as_markdown(studies.recorded(name).table()), f"print it with: kit show {name} --markdown"
 
 
-def test_the_readmes_commands_are_understood(capsys):
-    for line in re.findall(r"^kit (.+)$", README, re.M):
-        with pytest.raises(SystemExit) as exit:
-            main([*line.split()[:1], "--help"])
-        assert exit.value.code == 0
+def test_the_readmes_commands_are_understood():
+    lines = re.findall(r"^kit (.+)$", README, re.M)
+    assert len(lines) == 4
+    for line in lines:
+        parser().parse_args(shlex.split(line))  # exits where it does not understand

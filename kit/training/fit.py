@@ -44,7 +44,8 @@ def fit(
             callback that acts at batches makes the whole call fall through to `model.fit`.
         shuffle: draw a new order each epoch.
         seed: of the shuffling; None draws from NumPy's global state, which `keras.utils.set_random_seed` sets. Initial
-            weights and dropout masks are drawn from the seeds of the model's own layers.
+            weights and dropout masks are drawn from the seeds of the model's own layers. A fit that falls through to
+            `model.fit` hands the seed to `keras.utils.set_random_seed`, for want of a finer way.
         verbose: 0 is quiet, 1 shows one progress bar for the fit, "auto" shows it in a terminal or a notebook.
 
     Returns:
