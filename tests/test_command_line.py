@@ -50,13 +50,15 @@ def test_run_takes_rows_source_and_profile(tiny_study, capsys):
     assert "second," not in out and "origin: drawn" in out and "2 epochs" in out
 
 
-def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch):
+def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
     for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS"):  # what --jobs sets is taken back when the test ends
         monkeypatch.setenv(name, os.environ.get(name, ""))
         monkeypatch.delenv(name)
     assert main(["run", "tiny", "--only", "first", "--only", "third", "--jobs", "2"]) == 0
     out = capsys.readouterr().out
     assert "2/2" in out and "failed" not in out and os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
+    processes = (tmp_path / "fits").read_text().split()
+    assert len(processes) == 2 and str(os.getpid()) not in processes
 
 
 def test_show(tiny_study, capsys, monkeypatch, tmp_path):

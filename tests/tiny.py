@@ -30,7 +30,7 @@ def data(source=None):
 
 
 def counted(input_shape, classes, *, note, killed_at=None, **options):
-    """An MLP whose training is noted in a file: one line a fit; the fit number `killed_at` ends the process."""
+    """An MLP whose training is noted in a file, a line with the process a fit; the fit number `killed_at` ends the process."""
 
     class Noted(keras.Sequential):
         def train_step(self, *arguments):
@@ -38,7 +38,7 @@ def counted(input_shape, classes, *, note, killed_at=None, **options):
             if not getattr(self, "noted", False):
                 self.noted = True
                 with open(note, "a") as file:
-                    file.write("fit\n")
+                    file.write(f"{os.getpid()}\n")
                 if fits == killed_at:
                     os.kill(os.getpid(), signal.SIGKILL)
             return super().train_step(*arguments)
