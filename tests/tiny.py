@@ -30,7 +30,7 @@ def data(source=None):
 
 
 def counted(input_shape, classes, *, note, killed_at=None, **options):
-    """An MLP whose fits are noted in a file, each by its process on a line; the fit number `killed_at` ends the process."""
+    """An MLP whose fits are noted in a file, by process, a line each; the fit number `killed_at` ends the process."""
 
     class Noted(keras.Sequential):
         def train_step(self, *arguments):
