@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import math
 import multiprocessing
 import os
 import sys
@@ -43,10 +44,12 @@ def parser():
         sub.set_defaults(command=function)
         return sub
 
-    command("list", list_studies, "List the studies and their numbers of rows.", "kit list")
+    command("list", list_studies, "List the studies with their numbers of rows, and the searches.", "kit list")
 
     run = command(
-        "run", run_study, "Train the nets of a study and print its table; a killed run goes on where it stopped.",
+        "run", run_study,
+        "Train the nets of a study, or run a search and evaluate its best net, and print the table; a killed run goes "
+        "on where it stopped.",
         'kit run fashion-ladder-mlp --only "small 64*" --seeds 3 --source drawn',
     )  # fmt: skip
     run.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
@@ -68,7 +71,9 @@ def parser():
     run.add_argument("--figures", metavar="FOLDER", help="also write the figures there, as PNG")
     run.add_argument("--record", metavar="FILE", help="also keep the results of a whole, full run, as JSON")
 
-    show = command("show", show_study, "Print the recorded table of a study.", "kit show fashion-ladder-mlp")
+    show = command(
+        "show", show_study, "Print the recorded table of a study or a search.", "kit show fashion-ladder-mlp"
+    )
     show.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
     show.add_argument("--markdown", action="store_true", help="as the README prints it")
 
@@ -89,31 +94,40 @@ def at_least_one(text):
 
 
 def list_studies(options):
-    from . import studies
+    from . import search, studies
 
     for name in studies.names():
         study = studies.get(name)
-        print(f"{name:24} {len(study.experiments):3} rows  {study.title}")
+        print(f"{name:27} {len(study.experiments):3} rows    {study.title}")
+    for name in search.names():
+        one = search.get(name)
+        size = math.prod(len(values) for values in one.space.values())
+        print(f"{name:27} {one.trials or size:3} trials  {one.title}")
 
 
 def run_study(options):
     if options.quick:
         os.environ["KIT_PROFILE"] = "quick"
-    from . import studies
+    from . import search, studies
 
-    with processes(options.jobs) as executor:
-        results = studies.run(
-            options.study,
-            only=options.only,
-            seeds=range(options.seeds),
-            source=options.source,
-            executor=executor,
-        )
+    seeds, found = range(options.seeds), None
+    if options.study in search.names():
+        if options.only or options.jobs > 1:
+            raise ValueError(
+                f"{options.study} is a search, one trial after the other: --only and --jobs are for studies"
+            )
+        found, results = search.run(options.study, seeds=seeds, source=options.source)
+        print(found.table.to_string(index=False))
+    else:
+        with processes(options.jobs) as executor:
+            results = studies.run(
+                options.study, only=options.only, seeds=seeds, source=options.source, executor=executor
+            )
     print(as_text(results.table()))
     for row in results.statuses().itertuples():
         print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
     if options.record:
-        results.save(options.record)
+        search.save(options.record, found, results) if found else results.save(options.record)
     if options.figures:
         write_figures(results, options.figures)
 
@@ -124,16 +138,22 @@ def processes(jobs):
         return contextlib.nullcontext()
     # A small net gains little from a second thread; a second net beside it, on a core of its own, gains all.
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # NumPy's
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
     # Spawned, not forked: a forked TensorFlow hangs.
     return futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
 def show_study(options):
-    from . import studies
+    from . import search, studies
 
-    table = studies.recorded(options.study).table()
-    print(as_markdown(table) if options.markdown else as_text(table))
+    if options.study in search.names():
+        found, results = search.recorded(options.study)
+        if not options.markdown:
+            print(found.table.sort_values("val_accuracy", ascending=False).head().to_string(index=False), end="\n\n")
+    else:
+        results = studies.recorded(options.study)
+    print(as_markdown(results.table()) if options.markdown else as_text(results.table()))
 
 
 def fetch_dataset(options):
@@ -166,8 +186,9 @@ def as_markdown(table):
 def rounded(table):
     formats = dict.fromkeys(("reported", "reproduced", "low", "high"), "{:.4f}")
     formats |= {"epochs": "{:.0f}", "seconds_per_epoch": "{:.3g}", "parameters": "{:,}", "reported_parameters": "{:,}"}
+    columns = {name: table[name].astype(object) for name in formats}
     return table.assign(
-        **{name: table[name].map(form.format, na_action="ignore").fillna("-") for name, form in formats.items()}
+        **{name: columns[name].map(form.format, na_action="ignore").fillna("-") for name, form in formats.items()}
     )
 
 

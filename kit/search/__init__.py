@@ -2,6 +2,7 @@
 
 from ._keras_tuner import keras_tuner
 from ._talos import talos
+from .reported import Search, get, names, recorded, run, save
 from .trials import SearchResult
 
-__all__ = ["SearchResult", "keras_tuner", "talos"]
+__all__ = ["Search", "SearchResult", "get", "keras_tuner", "names", "recorded", "run", "save", "talos"]

@@ -3,14 +3,14 @@
 import json
 from pathlib import Path
 
-from . import fashion_ladder
+from . import fashion_compare, fashion_ladder
 from .experiment import Experiment, Study
 from .results import Results
 from .running import run
 
 __all__ = ["Experiment", "Results", "Study", "get", "names", "recorded", "run"]
 
-_STUDIES = {study.name: study for study in (fashion_ladder.MLP, fashion_ladder.CNN)}
+_STUDIES = {study.name: study for study in (fashion_ladder.MLP, fashion_ladder.CNN, fashion_compare.STUDY)}
 
 
 def names():
@@ -32,13 +32,16 @@ def results_path(name):
     return (folder if folder.exists() else package.parent / "results") / f"{name}.json"
 
 
+def read_recorded(name, made_by):
+    """The content of the file in `results/`; `made_by` is the call that an error names when there is none."""
+    path = results_path(name)
+    if not path.exists():
+        raise FileNotFoundError(f"no results are recorded for {name!r} in {path.name}; run it with {made_by}")
+    return json.loads(path.read_text())
+
+
 def recorded(name):
     """The Results that `results/` holds for a study: finished, full runs. FileNotFoundError if there are none yet."""
     study = get(name)
-    path = results_path(name)
-    if not path.exists():
-        raise FileNotFoundError(
-            f"no results are recorded for {name!r} in {path.name}; run it with kit.studies.run({name!r})"
-        )
-    held = json.loads(path.read_text())
+    held = read_recorded(name, f"kit.studies.run({name!r})")
     return Results(study, tuple(held["classes"]), held["records"])

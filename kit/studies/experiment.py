@@ -8,20 +8,24 @@ from collections.abc import Callable, Mapping
 class Experiment:
     """One row of a report: how to build, compile and fit a net, and what the report gives for it.
 
+    A net that `build` gives as a `kit.models.numpy_mlp.NumpyMLP` trains itself, with the epochs, the batch size and the
+    validation images of the row; its learning rate and its patience are its own.
+
     Everything that makes something is a function to be called for each fit: a `functools.partial` of a builder, of an
     optimizer class, of a callback class. So rows share nothing, and can be sent to another process.
     """
 
     name: str
-    build: Callable  # (input_shape, classes) -> uncompiled keras.Model
-    optimizer: Callable  # () -> keras.optimizers.Optimizer
+    build: Callable  # (input_shape, classes) -> uncompiled keras.Model, or NumpyMLP
     epochs: int
+    optimizer: Callable | None = None  # () -> keras.optimizers.Optimizer; a NumpyMLP needs none
     batch_size: int = 32
     validation_split: float = 0.0  # of the training images; with 0, the data's own validation split is used, if any
     callbacks: tuple[Callable, ...] = ()  # () -> keras.callbacks.Callback
     loss: str = "sparse_categorical_crossentropy"
     metrics: tuple[str, ...] = ("accuracy",)
     precision: str = "float32"  # Keras' dtype policy while the model is built
+    data: Callable | None = None  # (source) -> kit.datasets.Dataset, where it is not the study's
     reported: Mapping = dataclasses.field(default_factory=dict)  # accuracy, loss, parameters, ... on the test split
 
 

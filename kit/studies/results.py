@@ -98,8 +98,11 @@ class Results:
         frame.loc["accuracy"] = [np.nan, np.nan, accuracy, matrix.sum()]
         return frame
 
-    def save(self, path):
-        """Write the records as JSON, for `recorded`. Raises ValueError unless the study is whole, finished and full."""
+    def save(self, path, **beside):
+        """Write the records as JSON, for `recorded`, with what is given `beside` under its names.
+
+        Raises ValueError unless the study is whole, finished and full.
+        """
         missing = {e.name for e in self.study.experiments} - {r["experiment"] for r in self.records}
         cut = {r["experiment"] for r in self.records if r["profile"] != "full" or r["status"].startswith("failed")}
         if missing or cut:
@@ -110,8 +113,8 @@ class Results:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n".join(json.dumps(record) for record in self.records)
-        head = f'"study": {json.dumps(self.study.name)}, "classes": {json.dumps(self.classes)}'
-        path.write_text(f'{{{head}, "records": [\n{lines}\n]}}\n')
+        head = json.dumps({"study": self.study.name, "classes": self.classes} | beside)
+        path.write_text(f'{head[:-1]}, "records": [\n{lines}\n]}}\n')
 
 
 def _verdict(metric, reported, mean, records):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import sys
 import time
 from concurrent.futures import as_completed
@@ -12,6 +13,7 @@ import sklearn.metrics
 from tqdm import tqdm
 
 from .. import profile, training
+from ..models import numpy_mlp
 from . import ledger
 from .results import Results
 
@@ -41,7 +43,8 @@ def run(study, *, only=None, seeds=(0,), source=None, resume=True, executor=None
     if not seeds or any(not isinstance(seed, int) or seed < 0 for seed in seeds):
         raise ValueError(f"seeds={seeds!r}; give at least one whole number, such as (0, 1, 2)")
     experiments = study.select(only)
-    data, _ = _data(study.data, source, profile.name())  # bad data is said before anything is trained
+    loads = dict.fromkeys(experiment.data or study.data for experiment in experiments)
+    data, *_ = [_data(load, source, profile.name())[0] for load in loads]  # bad data is said before anything is trained
     jobs = [(study, experiment, seed, source, resume) for seed in seeds for experiment in experiments]
     records = [None] * len(jobs)
     if executor is None:
@@ -70,36 +73,36 @@ def _summary(study, record):
     )
 
 
-@functools.lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=3)
 def _data(load, source, profile_name):
-    """The study's data in this profile, and their fingerprint; kept for the fits that follow."""
+    """The data in this profile, and their fingerprint; kept for the fits that follow."""
     data = profile.images(load(source))
     return data, ledger.fingerprint(data)
 
 
 def _fit_once(study, experiment, seed, source, resume):
     """The record of one fit: from the ledger, or made now. A failure is a record too, and is not kept."""
-    data, fingerprint = _data(study.data, source, profile.name())
+    data, fingerprint = _data(experiment.data or study.data, source, profile.name())
     origin = {"experiment": experiment.name, "seed": seed, "origin": data.origin, "profile": profile.name()}
     try:
         model = _build(experiment, data, seed)
-        callbacks = [make() for make in experiment.callbacks]
         epochs = profile.epochs(experiment.epochs)
         definition = {
-            "model": model.get_config(),
-            "optimizer": keras.optimizers.serialize(model.optimizer),
+            "model": model.get_params() if _by_hand(model) else model.get_config(),
+            "optimizer": None if _by_hand(model) else keras.optimizers.serialize(model.optimizer),
             "callbacks": [_called(make) for make in experiment.callbacks],
             "fit": [epochs, experiment.batch_size, experiment.validation_split, experiment.loss, experiment.metrics],
             "precision": experiment.precision,
             "data": fingerprint,
             "profile": profile.name(),
-            "code": ledger.code(__file__),
+            "code": ledger.code(__file__, *([numpy_mlp.__file__] if _by_hand(model) else [])),
             "computed on": [keras.backend.backend(), profile.device()],
         }
         path = ledger.path(study.name, experiment.name, seed, definition)
         record = ledger.read(path) if resume else None
         if record is None:
-            record = origin | _train(model, experiment, data, seed, epochs, callbacks)
+            train = _train_by_hand if _by_hand(model) else _train
+            record = origin | train(model, experiment, data, seed, epochs)
             ledger.write(path, record)
         return record
     except Exception as error:  # one bad row must not take the others with it
@@ -114,8 +117,12 @@ def _called(make):
     return f"{make.__module__}.{make.__qualname__}"
 
 
+def _by_hand(model):
+    return isinstance(model, numpy_mlp.NumpyMLP)
+
+
 def _build(experiment, data, seed):
-    """The compiled model; with the same seed the same initial weights and, later, the same dropout masks."""
+    """The compiled model (or the NumpyMLP); with the same seed the same initial weights and, later, dropout masks."""
     keras.utils.clear_session()  # layers are numbered from one again: the same row has the same config
     keras.utils.set_random_seed(seed)
     policy = keras.config.dtype_policy()
@@ -124,11 +131,13 @@ def _build(experiment, data, seed):
         model = experiment.build(data.train.x.shape[1:], len(data.classes))
     finally:
         keras.config.set_dtype_policy(policy)
-    model.compile(experiment.optimizer(), experiment.loss, metrics=list(experiment.metrics))
+    if not _by_hand(model):
+        model.compile(experiment.optimizer(), experiment.loss, metrics=list(experiment.metrics))
     return model
 
 
-def _train(model, experiment, data, seed, epochs, callbacks):
+def _train(model, experiment, data, seed, epochs):
+    """The record of a Keras model, fitted and evaluated on the test split."""
     moments = []
     watch = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: moments.append(time.perf_counter()),
@@ -141,27 +150,62 @@ def _train(model, experiment, data, seed, epochs, callbacks):
         epochs=epochs,
         validation_split=experiment.validation_split,
         validation_data=None if experiment.validation_split else data.validation,
-        callbacks=[*callbacks, keras.callbacks.TerminateOnNaN(), watch],
+        callbacks=[*(make() for make in experiment.callbacks), keras.callbacks.TerminateOnNaN(), watch],
         seed=seed,
         verbose=0,
     )
-    losses = history.history["loss"]
-    diverged = not np.isfinite(losses[-1])
-    metrics = {} if diverged else model.evaluate(*data.test, batch_size=500, return_dict=True, verbose=0)
-    record = {
-        "status": f"diverged in epoch {len(losses)}" if diverged else "finished",
-        "metrics": {name: float(value) for name, value in metrics.items()},
-        "parameters": model.count_params(),
-        "epochs": len(losses),
-        "seconds": moments[-1] - moments[0],
-        "seconds_per_epoch": float(np.median(np.diff(moments))),
-        "history": {name: [float(f"{value:.5g}") for value in values] for name, values in history.history.items()},
-        "engine": history.engine,
+    record = _record(history.history, model.count_params(), np.diff(moments), history.engine)
+    if record["status"] == "finished":
+        metrics = model.evaluate(*data.test, batch_size=500, return_dict=True, verbose=0)
+        record["metrics"] = {name: float(value) for name, value in metrics.items()}
+        if data.task == "multiclass":
+            record["confusion_matrix"] = _confusion(data, model.predict(data.test.x, batch_size=500, verbose=0))
+    return json.loads(json.dumps(record))  # what a resumed run would read
+
+
+def _train_by_hand(net, experiment, data, seed, epochs):
+    """The record of a NumpyMLP, fitted and evaluated on the test split."""
+    (x, y), validation = data.train, data.validation
+    if experiment.validation_split:  # the last images, as Keras has it
+        kept = math.floor(len(x) * (1 - experiment.validation_split))
+        x, y, validation = x[:kept], y[:kept], (x[kept:], y[kept:])
+    net.set_params(epochs=epochs, batch_size=experiment.batch_size, random_state=seed)
+    start = time.perf_counter()
+    try:
+        net.fit(x, y, validation)
+    except ValueError:
+        if not getattr(net, "history_", None) or np.isfinite(net.history_["loss"][-1]):
+            raise  # anything but a loss that went to NaN
+    seconds = time.perf_counter() - start
+    run = len(net.history_["loss"])
+    parameters = sum(weights.size for weights in net.coefs_ + net.intercepts_)
+    record = _record(net.history_, parameters, np.full(run, seconds / run), "NumPy")
+    if record["status"] == "finished":
+        probabilities = net.predict_proba(data.test.x)
+        loss = sklearn.metrics.log_loss(data.test.y, probabilities, labels=net.classes_)
+        accuracy = np.mean(net.classes_[probabilities.argmax(-1)] == data.test.y)
+        record["metrics"] = {"loss": float(loss), "accuracy": float(accuracy)}
+        record["confusion_matrix"] = _confusion(data, probabilities)
+    return json.loads(json.dumps(record))
+
+
+def _record(history, parameters, seconds, engine):
+    """What the record of a fit holds of its training: `history` by metric, `seconds` by epoch."""
+    run = len(history["loss"])
+    return {
+        "status": "finished" if np.isfinite(history["loss"][-1]) else f"diverged in epoch {run}",
+        "metrics": {},
+        "parameters": parameters,
+        "epochs": run,
+        "seconds": float(np.sum(seconds)),
+        "seconds_per_epoch": float(np.median(seconds)),
+        "history": {name: [float(f"{value:.5g}") for value in values] for name, values in history.items()},
+        "engine": engine,
         "device": profile.device(),
         "versions": profile.versions(),
     }
-    if data.task == "multiclass" and not diverged:
-        predicted = model.predict(data.test.x, batch_size=500, verbose=0).argmax(-1)
-        matrix = sklearn.metrics.confusion_matrix(data.test.y, predicted, labels=range(len(data.classes)))
-        record["confusion_matrix"] = matrix.tolist()
-    return json.loads(json.dumps(record))  # what a resumed run would read
+
+
+def _confusion(data, probabilities):
+    matrix = sklearn.metrics.confusion_matrix(data.test.y, probabilities.argmax(-1), labels=range(len(data.classes)))
+    return matrix.tolist()
