@@ -13,7 +13,6 @@ import keras
 from keras import layers
 
 from .. import datasets, models
-from ..datasets import Split
 from ..models.numpy_mlp import NumpyMLP
 from .experiment import Experiment, Study
 
