@@ -118,6 +118,9 @@ def run_study(options):
             )
         found, results = search.run(options.study, seeds=seeds, source=options.source)
         print(found.table.to_string(index=False))
+        if results is None:
+            print(f"kit: {options.study}: no trial finished", file=sys.stderr)
+            return 1
     else:
         with processes(options.jobs) as executor:
             results = studies.run(
@@ -130,6 +133,7 @@ def run_study(options):
         search.save(options.record, found, results) if found else results.save(options.record)
     if options.figures:
         write_figures(results, options.figures)
+    return 0
 
 
 def processes(jobs):

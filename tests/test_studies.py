@@ -17,6 +17,7 @@ import pytest
 import tiny
 
 from kit import studies
+from kit.models.numpy_mlp import NumpyMLP
 from kit.studies import Results, ledger
 
 ROOT = Path(__file__).parents[1]
@@ -298,6 +299,112 @@ def test_the_ladders_rows_are_trained_as_the_report_says():
     assert all(e.batch_size == 32 and e.epochs == 100 and e.validation_split == 0.1 for e in rows.values())
 
 
+def test_the_comparison_has_its_nine_nets():
+    study = studies.get("fashion-compare")
+    rows = {e.name: e for e in study.experiments}
+    assert len(rows) == len(study.experiments) == 8 * 2 * 2 + 2
+    # one, two and three hidden layers of 128 units, or three of 256, written out
+    counts = {
+        "1 layer": (784 + 1) * 128 + (128 + 1) * 10,
+        "2 layers": (784 + 1) * 128 + (128 + 1) * 128 + (128 + 1) * 10,
+        "3 layers": (784 + 1) * 128 + 2 * (128 + 1) * 128 + (128 + 1) * 10,
+        "3 layers of 256": (784 + 1) * 256 + 2 * (256 + 1) * 256 + (256 + 1) * 10,
+    }
+    for name, row in rows.items():
+        net = row.build((28, 28, 1), 10)
+        if name.startswith("CNN"):
+            assert net.count_params() == row.reported["parameters"] == 623_306
+        elif "Keras" in name:
+            assert net.count_params() == counts[name.split(",")[0]], name
+        else:
+            assert (net.learning_rate, net.patience) == (0.002, 10 if "converged" in name else None)
+            assert row.optimizer is None
+    reported = {name: row.reported["accuracy"] for name, row in rows.items()}
+    assert reported["3 layers, tanh: by hand"] == reported["3 layers, tanh: Keras, converged"] == 0.5101
+    assert (reported["CNN"], reported["CNN, 60,000 images"]) == (0.8576, 0.9001)
+    # 281 updates an epoch: 2,000 of them, 1,000, and by the minutes 1000 * 56 / 18
+    epochs = [rows[f"{net}: Keras"].epochs for net in ("1 layer, ReLU", "3 layers, ReLU", "3 layers, Leaky ReLU")]
+    assert epochs == [7, 4, 11]
+
+
+def test_the_comparisons_nets_are_the_same_by_hand_and_in_keras():
+    rows = {e.name: e for e in studies.get("fashion-compare").experiments}
+    x = np.random.default_rng(0).normal(size=(5, 28, 28, 1)).astype("float32")
+    for name in ("3 layers, Leaky ReLU", "3 layers, tanh", "3 layers, dropout"):
+        net, model = (rows[f"{name}: {how}"].build((28, 28, 1), 10) for how in ("by hand", "Keras"))
+        net.set_params(epochs=1).fit(np.repeat(x, 20, axis=0), np.arange(100) % 10)
+        model.set_weights([w for pair in zip(net.coefs_, net.intercepts_) for w in pair])
+        np.testing.assert_allclose(model.predict(x, verbose=0), net.predict_proba(x), atol=1e-5)
+        rates = {layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)}
+        assert rates == ({net.dropout} if net.dropout else set())
+    kinds = [type(layer).__name__ for layer in rows["3 layers, dropout: Keras"].build((28, 28, 1), 10).layers]
+    assert kinds == ["Flatten", *["Dense", "Dropout"] * 3, "Dense"]  # not on the pixels
+
+
+def test_the_comparisons_images():
+    study = studies.get("fashion-compare")
+    rows = {e.name: e for e in study.experiments}
+    data, raw = study.data("drawn"), rows["3 layers, raw pixels: by hand"].data("drawn")
+    assert len(data.train.x) == 10_000 and abs(data.train.x.mean()) < 1e-4 and data.test.x.min() < 0
+    assert raw.train.x.dtype == "uint8" and (raw.train.y == data.train.y).all()
+    assert len(rows["CNN, 60,000 images"].data("drawn").train.x) == 12_000  # all that are drawn
+    own = {name for name, row in rows.items() if row.data}
+    assert own == {name for name in rows if "raw" in name or "60,000" in name}
+
+
+def numpy_net(input_shape, classes, **options):
+    return NumpyMLP(hidden=(8,), **options)
+
+
+def test_a_hand_written_net_is_a_row_like_another(note):
+    study = tiny.study(note)
+    row = studies.Experiment(
+        name="by hand", build=partial(numpy_net, learning_rate=0.5), epochs=6, batch_size=20, validation_split=0.1
+    )
+    study = dataclasses.replace(study, experiments=(row,))
+    results = studies.run(study, seeds=(0, 1))
+    data = tiny.data()
+    alone = numpy_net(None, None, learning_rate=0.5, epochs=6, batch_size=20, random_state=1)
+    alone.fit(data.train.x[:180], data.train.y[:180], (data.train.x[180:], data.train.y[180:]))
+    record = results.records[1]
+    assert record["metrics"]["accuracy"] == alone.score(*data.test) > 0.5
+    assert record["metrics"]["loss"] == pytest.approx(
+        -np.log(alone.predict_proba(data.test.x)[range(100), data.test.y]).mean(), rel=1e-5
+    )
+    assert record["history"]["val_accuracy"] == pytest.approx(alone.history_["val_accuracy"], rel=1e-4)
+    assert record["parameters"] == (16 + 1) * 8 + (8 + 1) * 3 and record["epochs"] == 6
+    assert record["engine"] == "NumPy" and np.sum(record["confusion_matrix"]) == 100
+    assert studies.run(study, seeds=(0, 1)).records == results.records  # from the ledger: the seconds are the same
+    assert results.records[0]["metrics"] != record["metrics"]
+
+
+def test_a_hand_written_net_that_diverges_says_when(note):
+    wild = studies.Experiment(name="wild", build=partial(numpy_net, learning_rate=1e30), epochs=6)
+    wrong = studies.Experiment(name="wrong", build=partial(numpy_net, learning_rate=-1), epochs=6)
+    results = studies.run(dataclasses.replace(tiny.study(note), experiments=(wild, wrong)))
+    statuses = results.statuses().set_index("experiment").status
+    assert re.fullmatch(r"diverged in epoch \d", statuses["wild"])
+    assert statuses["wrong"].startswith("failed: ValueError: learning_rate=-1: a number above 0")
+
+
+def test_a_row_may_have_data_of_its_own(note):
+    study = tiny.study(note)
+    own = dataclasses.replace(
+        study.experiments[0], name="fewer", data=lambda source: tiny.data(source).take(20, seed=0)
+    )
+    results = studies.run(dataclasses.replace(study, experiments=(study.experiments[0], own)))
+    whole, fewer = results.records
+    assert fits(note) == 2 and whole["metrics"] != fewer["metrics"]
+
+    def missing(source):
+        raise FileNotFoundError("no such folder")
+
+    missing_one = dataclasses.replace(study, experiments=(study.experiments[1], dataclasses.replace(own, data=missing)))
+    with pytest.raises(FileNotFoundError):
+        studies.run(missing_one)
+    assert fits(note) == 2  # it was said before anything was trained
+
+
 @pytest.mark.parametrize("name", studies.names())
 def test_recorded_results_are_whole_and_full(name):
     if not studies.results_path(name).exists():
@@ -307,5 +414,6 @@ def test_recorded_results_are_whole_and_full(name):
         results = studies.recorded(name)
     table = results.table()
     assert list(table.index) == [e.name for e in results.study.experiments]
-    assert (table.parameters.dropna() == table.reported_parameters.dropna()).all()
+    stated = table.reported_parameters.notna()
+    assert (table.parameters[stated] == table.reported_parameters[stated]).all()
     assert all(record["profile"] == "full" for record in results.records)

@@ -144,21 +144,22 @@ def run(name, *, seeds=(0,), source=None):
     What is finished is recorded at once, as by `kit.studies.run` and the searches; a killed run goes on.
 
     Returns:
-        (SearchResult, Results): the trials, and the best net beside the report's; with no rows if no trial finished.
+        (SearchResult, Results): the trials, and the best net beside the report's; None if no trial finished.
     """
     search = get(name)
-    data = search.data(source)
     found = search.library(
-        search.build, data, search.space, trials=search.trials, epochs=search.epochs,
+        search.build, search.data(source), search.space, trials=search.trials, epochs=search.epochs,
         patience=search.patience, validation_split=search.validation_split,
     )  # fmt: skip
     if found.best is None:
-        return found, studies.Results(dataclasses.replace(search.best_study({}), experiments=()), data.classes, [])
+        return found, None
     return found, studies.run(search.best_study(found.best), seeds=seeds, source=source)
 
 
 def save(path, found, results):
     """Write what `run` returned as JSON, for `recorded`. Raises ValueError unless it is a whole, full run."""
+    if found.best is None:
+        raise ValueError("no trial finished, so there is no best net to record")
     results.save(path, best=found.best, trials=found.table.to_dict("records"))
 
 

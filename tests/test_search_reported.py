@@ -1,0 +1,147 @@
+"""The reports' searches: their spaces, the best net beside the report's, what is recorded."""
+
+import inspect
+import math
+
+import keras
+import pandas as pd
+import pytest
+import tiny
+
+from kit import models, search, studies
+from kit.__main__ import main
+from kit.search import reported
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A search of three trials on the tiny data, registered under the name "small"; two epochs are enough to judge."""
+    pytest.importorskip("talos")
+    one = search.Search(
+        name="small",
+        title="Small",
+        data=tiny.data,
+        library=search.talos,
+        build=net,
+        space={"batch_size": [16], "learning_rate": [0.1, 1e30], "kernel": [(1, 1), (2, 2)]},
+        trials=3,
+        epochs=2,
+        validation_split=0.2,
+        reported={"accuracy": 0.5},
+    )
+    monkeypatch.setitem(reported._SEARCHES, "small", one)
+    return one
+
+
+def net(input_shape, classes, *, kernel):
+    return models.cnn(input_shape, classes, filters=(2,), kernel_size=(kernel,), pool=None)
+
+
+@pytest.fixture
+def recorded_here(monkeypatch, tmp_path):
+    monkeypatch.setattr(studies, "results_path", lambda name: tmp_path / f"{name}.json")
+    return tmp_path / "small.json"
+
+
+@pytest.mark.parametrize("name, size", [("fashion-ladder-mlp-talos", 108), ("fashion-ladder-cnn-talos", 864),
+                                        ("fashion-compare-keras-tuner", 18)])  # fmt: skip
+def test_the_spaces_are_the_reports(name, size):
+    one = search.get(name)
+    assert math.prod(len(values) for values in one.space.values()) == size
+    largest = {name: values[-1] for name, values in one.space.items()}
+    experiment = one.best_study(largest).experiments[0]
+    model = experiment.build((28, 28, 1), 10)  # every parameter is the builder's, the optimizer's or fit's
+    assert model.output_shape == (None, 10)
+    assert float(experiment.optimizer().learning_rate) == pytest.approx(largest["learning_rate"])
+    assert experiment.batch_size == largest.get("batch_size", 32)
+    assert set(inspect.signature(one.build).parameters) - {"input_shape", "classes"} <= set(one.space)
+
+
+def test_the_reports_best_nets():
+    mlp, cnn = search.get("fashion-ladder-mlp-talos"), search.get("fashion-ladder-cnn-talos")
+    best = mlp.build((28, 28, 1), 10, units=256, hidden_layers=3, dropout=0.2)
+    assert best.count_params() == (784 + 1) * 256 + 2 * (256 + 1) * 256 + (256 + 1) * 10
+    best = cnn.build(
+        (28, 28, 1), 10, filters_1=128, kernel_1=(3, 3), strides_1=1, filters_2=64, kernel_2=(5, 5), strides_2=2,
+        dense_units=128, dropout=0.2,
+    )  # fmt: skip
+    # 28 -> 28 -> pooled 14 -> stride 2: 7 -> pooled 4
+    assert best.count_params() == 10 * 128 + (25 * 128 + 1) * 64 + (4 * 4 * 64 + 1) * 128 + (128 + 1) * 10
+    assert (mlp.reported["accuracy"], cnn.reported["accuracy"]) == (0.8858, 0.9207)
+
+
+def test_the_best_is_fitted_again_and_tested(small):
+    found, results = search.run("small", seeds=(0, 1))
+    assert len(found.table) == 3 and found.best["learning_rate"] == 0.1
+    (row,) = results.table().itertuples()
+    assert row.Index == f"best: batch_size 16, learning_rate 0.1, kernel {found.best['kernel']}"
+    assert (row.reported, row.seeds, row.origin) == (0.5, 2, "real") and 0 < row.reproduced < 1
+    assert row.epochs == 2
+    # the fit with the search's own seed is the trial again: the weights that were judged are those that are tested
+    trial = found.table[found.table.val_accuracy == found.table.val_accuracy.max()].iloc[0]
+    history = results.records[0]["history"]
+    assert min(history["val_loss"]) == pytest.approx(trial.val_loss, rel=1e-4)
+
+
+def test_no_finished_trial_leaves_no_best(small, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(small.space, "learning_rate", [1e30])
+    found, results = search.run("small")
+    assert found.best is None and results is None
+    assert main(["run", "small"]) == 1
+    assert "kit: small: no trial finished" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="no trial finished"):
+        search.save(tmp_path / "none.json", found, results)
+
+
+def test_what_is_recorded_is_what_was_found(small, recorded_here, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"run it with kit.search.run\('small'\)"):
+        search.recorded("small")
+    found, results = search.run("small")
+    search.save(recorded_here, found, results)
+    again, results_again = search.recorded("small")
+    pd.testing.assert_frame_equal(again.table, found.table)
+    assert again.best == found.best and again.library is None
+    pd.testing.assert_frame_equal(results_again.table(), results.table())
+    monkeypatch.setenv("KIT_PROFILE", "quick")
+    with pytest.raises(ValueError, match="only whole, full runs are recorded"):
+        search.save(recorded_here, *search.run("small"))
+
+
+def test_the_command_line_runs_and_shows_searches(small, recorded_here, capsys):
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    assert "fashion-ladder-mlp-talos    108 trials" in out and "small                         3 trials" in out
+    assert main(["run", "small", "--record", str(recorded_here)]) == 0
+    out = capsys.readouterr().out
+    assert "diverged in epoch" in out and "best: batch_size 16" in out and "metric: accuracy; origin: real" in out
+    assert main(["show", "small"]) == 0
+    out = capsys.readouterr().out
+    assert "val_accuracy" in out and "best: batch_size 16" in out
+    assert main(["show", "small", "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("| | reported | reproduced |")
+    for option in (["--only", "best*"], ["--jobs", "2"]):
+        assert main(["run", "small", *option]) == 2
+        assert "small is a search" in capsys.readouterr().err
+
+
+def test_an_unknown_search_is_one_line():
+    with pytest.raises(ValueError, match="no search is called 'x'; there are: fashion-ladder-mlp-talos, "):
+        search.run("x")
+
+
+@pytest.mark.parametrize("name", search.names())
+def test_recorded_searches_are_whole_and_full(name):
+    if not studies.results_path(name).exists():
+        pytest.skip("nothing recorded yet")
+    one = search.get(name)
+    found, results = search.recorded(name)
+    assert len(found.table) == (one.trials or math.prod(len(values) for values in one.space.values()))
+    assert not found.table.duplicated(list(one.space)).any()
+    for parameter, values in one.space.items():
+        assert set(found.table[parameter]) <= set(values)
+    row = found.table.sort_values("val_accuracy").iloc[-1]
+    assert found.table.val_accuracy.max() == row.val_accuracy and row.status == "finished"
+    (tested,) = results.table().itertuples()
+    assert tested.parameters == one.best_study(found.best).experiments[0].build((28, 28, 1), 10).count_params()
+    assert all(record["profile"] == "full" and record["origin"] == "real" for record in results.records)
+    keras.utils.clear_session()
