@@ -101,8 +101,8 @@ def list_studies(options):
         print(f"{name:27} {len(study.experiments):3} rows    {study.title}")
     for name in search.names():
         one = search.get(name)
-        size = math.prod(len(values) for values in one.space.values())
-        print(f"{name:27} {one.trials or size:3} trials  {one.title}")
+        trials = one.trials or math.prod(len(values) for values in one.space.values())
+        print(f"{name:27} {trials:3} trials  {one.title}")
 
 
 def run_study(options):
@@ -130,7 +130,10 @@ def run_study(options):
     for row in results.statuses().itertuples():
         print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
     if options.record:
-        search.save(options.record, found, results) if found else results.save(options.record)
+        if found:
+            search.save(options.record, found, results)
+        else:
+            results.save(options.record)
     if options.figures:
         write_figures(results, options.figures)
     return 0
