@@ -183,8 +183,9 @@ def as_markdown(table):
         "| --- " * 8 + "|",
     ]
     for name, row in rounded(table).iterrows():
+        interval = "one seed" if row.low == "-" else f"{row.low} to {row.high}"
         lines.append(
-            f"| {name} | {row.reported} | {row.reproduced} | {row.low} to {row.high} | {row.verdict} "
+            f"| {name} | {row.reported} | {row.reproduced} | {interval} | {row.verdict} "
             f"| {row.parameters} | {row.epochs} | {row.seconds_per_epoch} |"
         )
     return "\n".join(lines)
