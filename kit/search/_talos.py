@@ -44,7 +44,9 @@ def talos(
         folder: for the records and Talos's own files; None is `search` in $KIT_RUNS, else in `runs`.
 
     Returns:
-        SearchResult; its `library` is the Scan. No model is kept: build the best again and fit it.
+        SearchResult; its `library` is the Scan. No model is kept: build the best again and fit it. TensorFlow and JAX
+        keep what they have compiled, which is why memory grows by some MB a trial, as it does in a loop of
+        `model.fit`; a search that is stopped and run again starts afresh and takes the finished trials as done.
 
     Raises:
         ValueError: a space or a setting that cannot be searched, in one line, before anything is trained.
