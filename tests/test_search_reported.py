@@ -54,6 +54,8 @@ def test_the_spaces_are_the_reports(name, size):
     assert model.output_shape == (None, 10)
     assert float(experiment.optimizer().learning_rate) == pytest.approx(largest["learning_rate"])
     assert experiment.batch_size == largest.get("batch_size", 32)
+    (stopping,) = (make() for make in experiment.callbacks)  # keeps the weights that a trial is judged by
+    assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == ("val_loss", one.patience, True)
     assert set(inspect.signature(one.build).parameters) - {"input_shape", "classes"} <= set(one.space)
 
 
@@ -77,7 +79,7 @@ def test_the_best_is_fitted_again_and_tested(small):
     assert row.Index == f"best: batch_size 16, learning_rate 0.1, kernel {found.best['kernel']}"
     assert (row.reported, row.seeds, row.origin) == (0.5, 2, "real") and 0 < row.reproduced < 1
     assert row.epochs == 2
-    # the fit with the search's own seed is the trial again: the weights that were judged are those that are tested
+    # the fit with the search's own seed is the trial again
     trial = found.table[found.table.val_accuracy == found.table.val_accuracy.max()].iloc[0]
     history = results.records[0]["history"]
     assert min(history["val_loss"]) == pytest.approx(trial.val_loss, rel=1e-4)
