@@ -51,7 +51,7 @@ def test_run_takes_rows_source_and_profile(tiny_study, capsys):
 
 
 def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
-    for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # what --jobs sets is taken back when the test ends
+    for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # --jobs sets them; taken back at the end
         monkeypatch.setenv(name, os.environ.get(name, ""))
         monkeypatch.delenv(name)
     assert main(["run", "tiny", "--only", "first", "--only", "third", "--jobs", "2"]) == 0
