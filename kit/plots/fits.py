@@ -1,0 +1,116 @@
+"""How a fit went, and what a report said beside what came out."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import seaborn as sns
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from ._figure import COLORS, figure_of
+
+VERDICT_COLORS = {"reproduced": COLORS[2], "better": COLORS[0], "worse": COLORS[3], "not comparable": COLORS[7]}
+
+
+def curves(histories, *, title=None):
+    """Loss and every other metric by epoch: training dashed, validation solid, one colour for each run.
+
+    Args:
+        histories: a Keras History, or a dict like its `.history`, {"loss": [...], "val_loss": [...]}; or a dict from
+            the names of several runs to such. They may differ in length and in metrics, and may lack validation.
+        title: of the figure: which data it was.
+
+    Raises:
+        ValueError: anything else, or a history without epochs.
+    """
+    runs = _runs(histories)
+    keys = dict.fromkeys(key for run in runs.values() for key in run if key not in ("learning_rate", "lr"))
+    metrics = sorted(dict.fromkeys(key.removeprefix("val_") for key in keys), key="loss".__ne__)
+    colors = COLORS[: len(runs)] if len(runs) <= len(COLORS) else sns.color_palette("viridis", len(runs))
+    figure, axes = figure_of(1.5 + 4.2 * len(metrics), max(3.6, 0.25 * len(runs)), 1, len(metrics))
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        for run, color in zip(runs.values(), colors, strict=True):
+            for key, style in ((metric, "--"), (f"val_{metric}", "-")):
+                values = run.get(key, [])
+                # A line needs two points: the epochs of a very short run are marked.
+                marker = "o" if len(values) < 4 else None
+                ax.plot(range(1, len(values) + 1), values, style, color=color, marker=marker, markersize=4, lw=1.5)
+        ax.set(xlabel="epoch", ylabel=metric)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        sns.despine(ax=ax)
+    handles = []
+    if None not in runs:
+        handles += [Line2D([], [], color=color, lw=3, label=run) for run, color in zip(runs, colors, strict=True)]
+    handles.append(Line2D([], [], color="0.3", ls="--", label="training"))
+    if any(key.startswith("val_") for key in keys):
+        handles.append(Line2D([], [], color="0.3", label="validation"))
+    figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    figure.suptitle(title or "", x=0.01, ha="left")  # a long one must not run into the legend
+    return figure
+
+
+def _runs(histories):
+    """{name: {metric: values}} of one history or of several; the name of a single one is None."""
+
+    def values(history):
+        return getattr(history, "history", history)
+
+    one = values(histories)
+    several = isinstance(one, Mapping) and one and all(isinstance(values(run), Mapping) for run in one.values())
+    runs = {str(name): values(run) for name, run in one.items()} if several else {None: one}
+    for name, run in runs.items():
+        if not isinstance(run, Mapping) or not run or any(np.ndim(v) != 1 or not len(v) for v in run.values()):
+            which = "" if name is None else f" of {name!r}"
+            raise ValueError(
+                f"history{which} is {str(run)[:60]}: a Keras History, or a dict of a list for each metric "
+                "with a value for each epoch, would be right"
+            )
+    return runs
+
+
+def reported_beside_reproduced(table):
+    """A row for each experiment: the report's figure (hollow) and the reproduced mean with its 95% interval (filled).
+
+    Args:
+        table: a DataFrame indexed by experiment name, as `kit.studies.Results.table()` gives it, with the columns
+            metric (a panel each), reported, reproduced, low, high, verdict and origin. What is missing is NaN.
+
+    Raises:
+        ValueError: a column is missing, or there are no rows.
+    """
+    figures = ["reported", "reproduced", "low", "high"]
+    missing = {"metric", *figures, "verdict", "origin"} - set(table.columns)
+    if missing or table.empty:
+        raise ValueError(
+            f"table has {len(table)} rows and lacks the columns {sorted(missing)}: at least one row and "
+            "metric, reported, reproduced, low, high, verdict, origin would be right"
+        )
+    groups = list(table.astype(dict.fromkeys(figures, float)).groupby("metric", sort=False))
+    heights = [len(rows) + 2 for _, rows in groups]
+    figure, axes = figure_of(8, 1 + 0.26 * sum(heights), len(groups), 1, height_ratios=heights)
+    origins = " and ".join(table["origin"].dropna().unique())
+    figure.suptitle(f"Reported, and reproduced with 95% interval ({origins} data)", fontsize=11)
+    for ax, (metric, rows) in zip(axes[:, 0], groups, strict=True):
+        for place, row in enumerate(rows.itertuples()):
+            color = VERDICT_COLORS.get(row.verdict, "0.3")
+            ax.plot([row.reported, row.reproduced], [place, place], color="0.85", lw=1, zorder=1)
+            ax.plot([row.low, row.high], [place, place], color=color, lw=2.5, solid_capstyle="butt", zorder=2)
+            ax.plot(row.reproduced, place, "o", color=color, markersize=6, zorder=3)
+            ax.plot(row.reported, place, "o", color="0.2", markerfacecolor="none", markersize=8, zorder=4)
+            if np.isnan(row.reproduced) and not np.isnan(row.reported):
+                ax.annotate(
+                    row.verdict, (row.reported, place), (8, 0), textcoords="offset points", va="center", fontsize=9
+                )
+        ax.set(yticks=range(len(rows)), yticklabels=rows.index, ylim=(len(rows) - 0.3, -0.7), xlabel=metric)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="y", color="0.93")
+        ax.set_axisbelow(True)
+        sns.despine(ax=ax, left=True)
+    handles = [Line2D([], [], ls="", marker="o", color="0.2", markerfacecolor="none", markersize=8, label="reported")]
+    handles += [
+        Line2D([], [], marker="o", color=VERDICT_COLORS[verdict], lw=2.5, label=verdict)
+        for verdict in VERDICT_COLORS
+        if verdict in set(table["verdict"])
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
+    return figure

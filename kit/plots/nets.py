@@ -1,0 +1,150 @@
+"""Where a net errs, and what its filters see."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import seaborn as sns
+from sklearn.metrics import confusion_matrix as count_pairs
+
+from ._figure import figure_of, grid
+
+
+def confusion_matrix(counts, classes, *, normalize=False, title=None, ax=None):
+    """Confusion matrix: true classes down, predicted classes across; the colour is the share of the true class.
+
+    Args:
+        counts: a matrix (k, k) of counts, or a tuple (y_true, y_pred) of class numbers, both of shape (n,).
+        classes: the k names.
+        normalize: write the shares of the true class, rows that sum to 1, in place of the counts.
+        title: of the Axes: which net, on which data.
+        ax: Axes to draw on, which are then returned in place of a Figure.
+
+    Raises:
+        ValueError: a shape or a label that does not fit the classes.
+    """
+    counts = _matrix(counts, classes)
+    figure = None
+    if ax is None:
+        side = 1.5 + 0.42 * len(classes)
+        figure, [[ax]] = figure_of(side, side)
+    _heat(ax, counts, classes, normalize)
+    ax.set_title(title or "")
+    return figure or ax
+
+
+def confusion_matrices(matrices, classes, columns=3, *, normalize=False, title=None):
+    """A grid of confusion matrices, `columns` in a row, with the class names at its left and lower edges only.
+
+    Args:
+        matrices: a dict from the name of each to what `confusion_matrix` takes; the rest as there.
+
+    Raises:
+        ValueError: as there, or no matrices.
+    """
+    if not isinstance(matrices, Mapping) or not matrices:
+        raise ValueError(f"matrices is {str(matrices)[:60]}: a dict such as {{'small 64': matrix}} would be right")
+    counts = {name: _matrix(matrix, classes, repr(name)) for name, matrix in matrices.items()}
+    figure, axes = grid(len(counts), columns, 0.3 + 0.34 * len(classes), margin=1.2)
+    columns = min(columns, len(counts))
+    for i, (ax, (name, matrix)) in enumerate(zip(axes, counts.items(), strict=True)):
+        _heat(ax, matrix, classes, normalize)
+        ax.set_title(name, fontsize=10)
+        if i % columns:
+            ax.set(ylabel="", yticks=[])
+        if i + columns < len(counts):
+            ax.set(xlabel="", xticks=[])
+    figure.suptitle(title or "")
+    return figure
+
+
+def _matrix(counts, classes, name="the matrix"):
+    """Square counts (true class, predicted class) of a matrix, or of a tuple (y_true, y_pred)."""
+    size = len(classes)
+    if isinstance(counts, tuple):
+        if len(counts) != 2 or np.shape(counts[0]) != np.shape(counts[1]) or np.ndim(counts[0]) != 1:
+            raise ValueError(
+                f"{name} is a tuple of shapes {[np.shape(part) for part in counts]}: "
+                "(y_true, y_pred) of class numbers, both of shape (n,), would be right"
+            )
+        labels = np.concatenate(counts)
+        strange = labels[~np.isin(labels, np.arange(size))]
+        if len(strange):
+            raise ValueError(
+                f"{name} has the label {strange[0]}: whole numbers from 0 to {size - 1}, as there are "
+                f"{size} class names, would be right"
+            )
+        return count_pairs(*counts, labels=range(size))
+    counts = np.asarray(counts)
+    if counts.shape != (size, size):
+        raise ValueError(
+            f"{name} has shape {counts.shape}: {(size, size)}, as there are {size} class names, "
+            "or a tuple (y_true, y_pred) would be right"
+        )
+    strange = counts[(counts < 0) | (counts % 1 != 0)]
+    if len(strange):
+        raise ValueError(f"{name} has the value {strange[0]}: counts would be right; normalize=True writes shares")
+    return counts
+
+
+def _heat(ax, counts, classes, normalize):
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    written = np.vectorize(lambda value: f"{value:.2f}".lstrip("0") if normalize else f"{value:.0f}")
+    # An empty cell is easier to pass over than one of a hundred zeros.
+    words = np.where(counts == 0, "", written(share if normalize else counts))
+    sns.heatmap(
+        share,
+        annot=words,
+        fmt="",
+        annot_kws={"fontsize": 8},
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        square=True,
+        cbar=False,
+        xticklabels=classes,
+        yticklabels=classes,
+        linewidths=0.5,
+        linecolor="0.92",
+        ax=ax,
+    )
+    ax.tick_params(length=0, labelsize=9)
+    ax.tick_params(axis="x", rotation=90)
+    ax.tick_params(axis="y", rotation=0)
+    ax.set(xlabel="predicted", ylabel="true")
+
+
+def feature_maps(model, image, layer=None, columns=8, *, title=None):
+    """What a convolution makes of one image: each filter's output, brighter where larger, on a scale of its own.
+
+    Args:
+        model: a built Keras model with one input.
+        image: (height, width, channels), scaled as in training.
+        layer: name of a layer whose output is (height, width, filters); None is the first Conv2D.
+        columns: maps in a row.
+        title: of the figure, in place of the layer's name and shape.
+
+    Raises:
+        ValueError: an image of another shape, an unknown layer, a model that has no convolution or is not built.
+    """
+    import keras  # Here, because importing Keras chooses a back end, and no other figure needs one.
+
+    if not model.built:
+        raise ValueError(f"model {model.name!r} is not built: one that begins with keras.Input would be right")
+    image, shape = np.asarray(image), tuple(model.input_shape[1:])
+    if len(shape) != image.ndim or any(want not in (None, got) for want, got in zip(shape, image.shape, strict=True)):
+        raise ValueError(f"image of shape {image.shape}: one image of shape {shape} would be right")
+    convolutions = [one.name for one in model.layers if isinstance(one, keras.layers.Conv2D)]
+    if layer is None and not convolutions:
+        raise ValueError(f"model {model.name!r} has no Conv2D layer; name a layer of {[x.name for x in model.layers]}")
+    chosen = model.get_layer(layer or convolutions[0])
+    part = keras.Model(model.inputs, chosen.output)
+    maps = keras.ops.convert_to_numpy(part([image[None]], training=False))[0]
+    if maps.ndim != 3:
+        raise ValueError(f"layer {chosen.name!r} gives shape {maps.shape}: (height, width, filters) would be right")
+    height, width, filters = maps.shape
+    figure, axes = grid(filters, columns, 1.1)
+    figure.suptitle(title or f"{chosen.name}: {filters} feature maps of {height} x {width}")
+    for i, ax in enumerate(axes):
+        ax.imshow(maps[..., i], cmap="viridis")
+        ax.axis("off")
+    return figure
