@@ -12,10 +12,19 @@ import numpy as np
 from .dataset import Split
 
 
+def root():
+    """$KIT_CACHE, else ~/.cache/kit."""
+    return Path(os.environ.get("KIT_CACHE") or "~/.cache/kit").expanduser()
+
+
 def path(card):
-    """The card's file, in `$KIT_CACHE` or ~/.cache/kit."""
-    folder = Path(os.environ.get("KIT_CACHE") or "~/.cache/kit").expanduser()
-    return folder / f"{card.name}_{card.image_shape[0]}.npz"
+    """The card's file."""
+    return root() / f"{card.name}_{card.image_shape[0]}.npz"
+
+
+def folder(card):
+    """The folder of a card whose own files are kept."""
+    return root() / card.folder
 
 
 def read(card):

@@ -1,6 +1,7 @@
 """A dataset in memory: splits of NumPy arrays, and where they came from."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ class Split(NamedTuple):
     """Images and what is to be learned of them; unpacks into `x, y`."""
 
     x: np.ndarray
-    y: np.ndarray
+    y: np.ndarray | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -21,12 +22,15 @@ class Dataset:
     """What a model learns from. Its methods return a new Dataset and leave this one as it is.
 
     train, test: Split. `x` (n, height, width, channels), uint8 from 0 to 255 as loaded. For a multiclass task `y` is
-        int64 (n,), an index into `classes`.
+        int64 (n,), an index into `classes`; for segmentation uint8 (n, height, width, 1), that of each pixel; for a
+        multilabel task uint8 (n, labels) of 0 and 1. None where the test labels are not public (mri).
     validation: Split, or None.
     classes: the names of the classes or labels.
     task: "multiclass", "multilabel" or "segmentation".
     card: what is known of the dataset (addresses, licence, citation).
-    origin: "real" (its hashes are the official ones), "real, unverified" or "drawn"; every result says it.
+    origin: "real" (its hashes are the official ones; for glas and mri, which have none, see `kit.datasets.glas.read`
+        and `kit.datasets.mri.read`), "real, unverified" or "drawn"; every result says it.
+    extra: what else the set brings to evaluate on, {name: Split}; of glas "test_b", of most sets nothing.
     """
 
     train: Split
@@ -36,13 +40,14 @@ class Dataset:
     task: str
     card: Card
     origin: str
+    extra: Mapping[str, Split] = field(default_factory=dict)
 
     def __repr__(self):
         splits = ", ".join(f"{name} {split.x.shape} {split.x.dtype}" for name, split in self._splits().items())
         return f"Dataset {self.card.name} ({self.origin}), {self.task}, {len(self.classes)} classes: {splits}"
 
     def _splits(self):
-        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        splits = {"train": self.train, "validation": self.validation, "test": self.test, **self.extra}
         return {name: split for name, split in splits.items() if split is not None}
 
     def hold_out(self, fraction, seed, stratify=True):
@@ -107,7 +112,8 @@ class Dataset:
         return self._each_x(lambda x: np.subtract(x, mean, dtype=np.float32) / sd)
 
     def _each_x(self, change):
-        return replace(self, **{name: Split(change(split.x), split.y) for name, split in self._splits().items()})
+        changed = {name: Split(change(split.x), split.y) for name, split in self._splits().items()}
+        return replace(self, extra={name: changed.pop(name) for name in self.extra}, **changed)
 
 
 def _whole(name, value, low, high):

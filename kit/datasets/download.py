@@ -6,12 +6,18 @@ TensorFlow, and leaves the images in their official order, which `tfds.load` shu
 
 import http.client
 import os
+import sys
 import tempfile
 import urllib.error
 import urllib.request
+import warnings
 from pathlib import Path
 
-from .card import data_folder
+from tqdm import tqdm
+
+from .. import __version__, profile
+from . import cache
+from .card import data_folder, digest
 
 ANSWER_WITHIN = 8  # seconds
 
@@ -35,9 +41,75 @@ def download(card):
     return splits
 
 
+def keep(card):
+    """Read a card's files in the cache, which keeps them; what is missing is downloaded: {split: Split}.
+
+    A download that breaks off leaves a .part file, and the next one goes on from its end. A damaged file is set aside
+    and said. Raises as `download` does.
+    """
+    folder = cache.folder(card)
+    paths = [folder / file.name for file in card.files]
+    if all(path.exists() for path in paths):
+        try:
+            splits, complaints = card.read(folder, card)
+        except ValueError as error:
+            complaints = [str(error)]
+        if not complaints:
+            return splits
+        for path in paths:
+            os.replace(path, path.with_name(f"{path.name}.damaged"))
+        warnings.warn(f"set aside as .damaged, fetching anew: {'; '.join(complaints)}", stacklevel=4)
+    for file, path in zip(card.files, paths):
+        if not path.exists():
+            _resume(card, file, path)
+    return card.read(folder, card)[0]
+
+
+def _resume(card, file, path):
+    """Download a file, from where an earlier download broke off; it is a .part until its hash is the official one."""
+    address, part = card.address + file.name, path.with_name(f"{path.name}.part")
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"User-Agent": f"course-kit/{__version__}"}  # Zenodo turns Python's own away
+    try:
+        request = urllib.request.Request(address, headers=headers | ({"Range": f"bytes={done}-"} if done else {}))
+        with urllib.request.urlopen(request, timeout=ANSWER_WITHIN) as answer:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            done = done if answer.status == 206 else 0  # a server that sends no parts sends all of it
+            _save(answer, part, done)
+    except urllib.error.HTTPError as error:
+        if error.code != 416:  # nothing lies behind the part: it was whole already
+            raise FileNotFoundError(f"{address} cannot be downloaded ({error}). {by_hand(card)}") from None
+    except (OSError, http.client.HTTPException) as error:
+        had = part.stat().st_size if part.exists() else 0
+        how = f"broke off after {had:,} bytes, from where the next goes on" if had else "failed"
+        reason = getattr(error, "reason", error)
+        raise FileNotFoundError(f"the download of {address} {how} ({reason}). {by_hand(card)}") from None
+    found = digest(part, file.hash)
+    if found != file.hash:
+        part.unlink()
+        raise ValueError(f"{address} came with {found}, not the official {file.hash}. {by_hand(card)}")
+    os.replace(part, path)
+
+
+def _save(answer, part, done):
+    """Write what is sent behind the first `done` bytes of a file. Raises OSError where less comes than announced."""
+    length = answer.length  # None where the server does not say
+    total = length and done + length
+    bar = tqdm(
+        total=total, initial=done, unit="B", unit_scale=True, desc=part.stem, file=sys.stdout,
+        disable=not profile.watched(),
+    )  # fmt: skip
+    with bar, part.open("ab" if done else "wb") as content:
+        while chunk := answer.read(2**20):
+            content.write(chunk)
+            bar.update(len(chunk))
+        if total and content.tell() != total:
+            raise OSError(f"{total:,} were announced")
+
+
 def by_hand(card):
     """How to do without the download, in one line."""
-    files = ", ".join(f"{file.name} (unpacked, {file.hash})" for file in card.files)
+    files = ", ".join(f"{file.name} ({'unpacked, ' * file.name.endswith('.gz')}{file.hash})" for file in card.files)
     folder = data_folder(card) or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"
     return f'By hand: put {files} from {card.address} into {folder}; or pass source="drawn"'
 

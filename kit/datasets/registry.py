@@ -1,10 +1,11 @@
 """The cards: every dataset that `load` knows."""
 
+from dataclasses import replace
 from functools import partial
 
-from . import idx
+from . import glas, idx, mri, organ
 from .card import Card, File
-from .drawn import draw
+from .drawn import draw, glands, organs, slices
 from .drawn.digits import digits
 from .drawn.garments import garments
 
@@ -54,7 +55,80 @@ MNIST = Card(
     homepage="http://yann.lecun.com/exdb/mnist/",
 )
 
-cards = (FASHION_MNIST, MNIST)
+# Research only: no address, so that its user fetches it; and no hashes, for its makers publish none: `glas.read` says
+# what is checked in their place.
+GLAS = Card(
+    name="glas",
+    title="GlaS",
+    task="segmentation",
+    classes=("background", "gland"),
+    image_shape=(128, 128, 3),
+    counts={"train": 85, "test": 60, "test_b": 20},
+    folder="glas",
+    address="",
+    files=(),
+    read=glas.read,
+    draw=partial(glands.draw, seed=2015, image_size=128),
+    licence="research only, no commercial use; publications must cite the challenge's paper and "
+    "10.1109/TMI.2015.2433900, where the set was first used",
+    citation="Sirinukunwattana, Pluim, Chen, Qi, Heng, Guo, Wang, Matuszewski, Bruni, Sanchez, Böhm, Ronneberger, "
+    "Ben Cheikh, Racoceanu, Kainz, Pfeiffer, Urschler, Snead, Rajpoot (2017). Gland segmentation in colon histology "
+    "images: the GlaS challenge contest. Medical Image Analysis 35, 489-502. doi:10.1016/j.media.2016.08.008",
+    homepage="https://warwick.ac.uk/fac/cross_fac/tia/data/glascontest/",
+)
+GLAS_OTHER_SIZES = tuple(
+    replace(GLAS, image_shape=(size, size, 3), draw=partial(glands.draw, seed=2015, image_size=size))
+    for size in (64, 256)
+)
+
+# Not public: its user brings a folder, and `mri.read` says what is checked in place of hashes.
+MRI = Card(
+    name="mri",
+    title="MRI",
+    task="multilabel",
+    classes=("label 1", "label 2", "label 3"),
+    image_shape=(64, 64, 3),
+    counts={"train": 12_000, "validation": 3_000, "test": 5_000},
+    folder="mri",
+    address="",
+    files=(),
+    read=mri.read,
+    draw=partial(slices.draw, seed=1973),
+    licence="not public",
+    citation="",
+    homepage="",
+)
+
+ORGANAMNIST = Card(
+    name="organamnist",
+    title="OrganAMNIST",
+    task="multiclass",
+    classes=(
+        "bladder", "femur-left", "femur-right", "heart", "kidney-left", "kidney-right", "liver", "lung-left",
+        "lung-right", "pancreas", "spleen",
+    ),
+    image_shape=(28, 28, 1),
+    counts={"train": 34_561, "validation": 6_491, "test": 17_778},
+    folder="organamnist",
+    address="https://zenodo.org/records/10519652/files/",
+    files=(File("organamnist.npz", "md5:68e3f8846a6bd62f0c9bf841c0d9eacc"),),
+    read=organ.read,
+    draw=partial(organs.draw, seed=2023, image_size=28),
+    licence="CC BY 4.0, the MedMNIST authors",
+    citation="Yang, Shi, Wei, Liu, Zhao, Ke, Pfister, Ni (2023). MedMNIST v2: a large-scale lightweight benchmark for "
+    "2D and 3D biomedical image classification. Scientific Data 10, 41. doi:10.1038/s41597-022-01721-8",
+    homepage="https://medmnist.com",
+    keep=True,
+)  # fmt: skip
+ORGANAMNIST_128 = replace(
+    ORGANAMNIST,
+    image_shape=(128, 128, 1),
+    files=(File("organamnist_128.npz", "md5:eeae80d0a227a8d099027e1b3cfd3b60"),),
+    read=partial(organ.read, mapped=True),
+    draw=partial(organs.draw, seed=2023, image_size=128),
+)
+
+cards = (FASHION_MNIST, MNIST, GLAS, *GLAS_OTHER_SIZES, MRI, ORGANAMNIST, ORGANAMNIST_128)
 
 
 def names():

@@ -6,7 +6,7 @@ import warnings
 from . import cache
 from .card import data_folder
 from .dataset import Dataset
-from .download import download
+from .download import download, keep
 from .registry import find
 
 SOURCES = ("real", "drawn")
@@ -18,9 +18,11 @@ def load(name, *, source=None, image_size=None):
     name: one of `names()`.
     source: "real": the dataset's folder in `$KIT_DATA` (`fashion-mnist` for fashion_mnist), which wins and must then be
         whole; else the cache in `$KIT_CACHE` (~/.cache/kit); else the official download, which is kept in the cache.
-        "drawn": a stand-in made by code, a fifth of the size, the same at each call. By default `$KIT_SOURCE`, else
-        "real". One is never given for the other.
-    image_size: pixels a side, for a dataset that comes in several sizes; by default its first.
+        A set without a download (glas, mri) has the folder alone.
+        "drawn": a stand-in made by code, a fifth of the size (organamnist: a tenth; glas, mri: all of it), the same at
+        each call. By default `$KIT_SOURCE`, else "real". One is never given for the other.
+    image_size: pixels a side, for a dataset that comes in several sizes; by default its first. The real images of
+        organamnist at 128 stay on disk, as a read-only memory map.
 
     Returns a `Dataset`, its images uint8 with channels last. Raises ValueError for an unknown name, source or size and
     for bad data, FileNotFoundError for real data that cannot be had; the message says how to put it there by hand.
@@ -40,16 +42,19 @@ def load(name, *, source=None, image_size=None):
         task=card.task,
         card=card,
         origin=origin,
+        extra={name: split for name, split in splits.items() if name not in ("train", "validation", "test")},
     )
 
 
 def _real(card):
     folder = data_folder(card)
-    if folder is not None and folder.exists():
+    if not card.address or (folder is not None and folder.exists()):  # `read` says what is missing
         splits, complaints = card.read(folder, card)
         if complaints:
             warnings.warn(f"{card.name} is not verified: {'; '.join(complaints)}", stacklevel=3)
         return splits, "real, unverified" if complaints else "real"
+    if card.keep:
+        return keep(card), "real"
     splits = cache.read(card)
     if splits is None:
         splits = download(card)
