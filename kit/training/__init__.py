@@ -1,5 +1,9 @@
-"""Training: `fit`, an epoch as one compiled program."""
+"""Training: `fit`, an epoch as one compiled program; Dice, F1, a learning-rate schedule and augmentation beside it."""
 
+from .augmentation import augmented
+from .dice import dice, dice_loss
 from .fit import fit
+from .multilabel_f1 import MultiLabelF1, best_thresholds
+from .schedules import ExponentialFall
 
-__all__ = ["fit"]
+__all__ = ["ExponentialFall", "MultiLabelF1", "augmented", "best_thresholds", "dice", "dice_loss", "fit"]

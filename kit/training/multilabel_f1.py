@@ -1,0 +1,118 @@
+"""F1 of several labels an image: a metric for training, and thresholds chosen on the validation split."""
+
+import keras
+import numpy as np
+from keras import ops
+
+AVERAGES = ("micro", "macro")
+
+
+@keras.saving.register_keras_serializable("kit")
+class MultiLabelF1(keras.metrics.Metric):
+    """F1 score over all examples of an epoch, as scikit-learn's `f1_score(..., zero_division=0)`.
+
+    Counts are added up over the batches and the score is formed from them at the end, so it does not depend on how the
+    batches are cut; the mean of the batches' own scores would. One number a metric, as the curves need it: ask for a
+    label's F1 with a metric each, `metrics=[MultiLabelF1(), *(MultiLabelF1(label=i) for i in range(3))]`. To watch it
+    in a callback: `monitor="val_micro_f1", mode="max"`.
+
+    Args:
+        average: "micro" (the counts of all labels together, so that frequent labels weigh more) or "macro" (the mean of
+            the labels' scores, a score with neither true nor predicted labels being 0).
+        label: number of one label, from 0, whose score to give; then nothing is averaged.
+        threshold: a label is predicted where its score is at least this; one for all labels, or one each (as
+            `best_thresholds` gives).
+        name: what the history calls it; by default "micro_f1", "macro_f1" or, of label 0, "label_0_f1".
+
+    Called with y_true (n, labels) of 0 and 1 and y_pred (n, labels) of scores. The result is a scalar.
+
+    Raises:
+        ValueError: another average, a label or a threshold out of place, or arrays that are not both (n, labels).
+    """
+
+    def __init__(self, *, average="micro", label=None, threshold=0.5, name=None, dtype=None):
+        if average not in AVERAGES:
+            raise ValueError(f"average={average!r}; it must be {' or '.join(AVERAGES)}, or give label= a number")
+        if label is not None and (isinstance(label, bool) or not isinstance(label, int | np.integer) or label < 0):
+            raise ValueError(f"label={label!r}; it must be the number of a label, from 0")
+        thresholds = np.asarray(threshold)
+        if thresholds.dtype.kind not in "iuf" or thresholds.ndim > 1 or not np.all(np.isfinite(thresholds)):
+            raise ValueError(f"threshold={threshold!r}; it must be a number, or one for each label")
+        name = name or (f"{average}_f1" if label is None else f"label_{label}_f1")
+        super().__init__(name=name, dtype=dtype)
+        self.average, self.threshold = average, thresholds.tolist()
+        self.label = None if label is None else int(label)
+        self.counts = None
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        """Add a batch; an example counts as `sample_weight` (n,) says, by default once."""
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred, self.dtype)
+        if self.counts is None:
+            self._count_from_zero(y_true.shape, y_pred.shape)
+        true = ops.cast(ops.equal(y_true, 1), self.dtype)
+        predicted = ops.cast(ops.greater_equal(y_pred, ops.convert_to_tensor(self.threshold, self.dtype)), self.dtype)
+        both, either = true * predicted, true + predicted
+        if sample_weight is not None:
+            weight = ops.reshape(ops.convert_to_tensor(sample_weight, self.dtype), (-1, 1))
+            both, either = both * weight, either * weight
+        self.counts.assign_add(ops.stack([ops.sum(both, 0), ops.sum(either, 0)]))
+
+    def result(self):
+        """The score, a scalar; 0 before the first batch."""
+        if self.counts is None:
+            return ops.zeros((), self.dtype)
+        both, either = self.counts[0], self.counts[1]
+        if self.label is not None:
+            both, either = both[self.label], either[self.label]
+        elif self.average == "micro":
+            both, either = ops.sum(both), ops.sum(either)
+        return ops.mean(2 * both / ops.where(either > 0, either, 1))
+
+    def get_config(self):
+        """What makes the same metric again."""
+        return super().get_config() | {"average": self.average, "label": self.label, "threshold": self.threshold}
+
+    def _count_from_zero(self, true_shape, predicted_shape):
+        """Make the variable (2, labels): of each label, how often it is true and predicted, and the two sums' sum."""
+        shapes = f"y_true is {tuple(true_shape)} and y_pred {tuple(predicted_shape)}"
+        if len(true_shape) != 2 or len(predicted_shape) != 2 or true_shape[1] != predicted_shape[1]:
+            raise ValueError(f"{shapes}; both must be (n, labels)")
+        labels = predicted_shape[1]
+        if self.label is not None and self.label >= labels:
+            raise ValueError(f"label={self.label}, but {shapes}: labels run from 0 to {labels - 1}")
+        if isinstance(self.threshold, list) and len(self.threshold) != labels:
+            raise ValueError(f"threshold has {len(self.threshold)} numbers, but {shapes}: one for each label is needed")
+        self.counts = self.add_variable((2, labels), "zeros", name="counts")
+
+
+def best_thresholds(y_true, y_score):
+    """Of each label, the threshold with the best F1 on these examples: (labels,) float64, to be used as `score >= it`.
+
+    Give the validation split: thresholds chosen on the test split would make the test's F1 too good, and on the
+    training split they would follow what the net has learned by heart. Each is one of the label's scores; of several
+    as good as each other the nearest to 0.5; 0.5 for a label that no example bears.
+
+    Args:
+        y_true: (n, labels) of 0 and 1.
+        y_score: (n, labels), such as the probabilities that `model.predict` gives.
+
+    Raises:
+        ValueError: arrays of other shapes or none of 0 and 1, or scores that are not finite.
+    """
+    y_true, y_score = np.asarray(y_true), np.asarray(y_score)
+    if y_true.ndim != 2 or y_true.shape != y_score.shape or not y_true.size:
+        raise ValueError(f"y_true is {y_true.shape} and y_score {y_score.shape}; both must be (n, labels), n above 0")
+    if not np.isin(y_true, (0, 1)).all() or not np.isfinite(y_score).all():
+        raise ValueError("y_true must be all 0 and 1, and y_score finite numbers")
+    return np.array([_best_threshold(true, score) for true, score in zip(y_true.T, y_score.T)])
+
+
+def _best_threshold(true, score):
+    if not true.any():
+        return 0.5
+    order = np.argsort(-score, kind="stable")
+    score, hits = score[order].astype(float), np.cumsum(true[order], dtype=float)
+    last = np.append(score[1:] != score[:-1], True)  # equal scores are predicted together
+    f1 = (2 * hits / (np.arange(1, len(score) + 1) + hits[-1]))[last]
+    best = score[last][f1 == f1.max()]
+    return best[np.abs(best - 0.5).argmin()]
