@@ -1,8 +1,9 @@
 """Searches over hyper-parameters: one space, one result table, the real library each time."""
 
 from ._keras_tuner import keras_tuner
+from ._optuna import optuna
 from ._talos import talos
 from .reported import Search, get, names, recorded, run, save
 from .trials import SearchResult
 
-__all__ = ["Search", "SearchResult", "get", "keras_tuner", "names", "recorded", "run", "save", "talos"]
+__all__ = ["Search", "SearchResult", "get", "keras_tuner", "names", "optuna", "recorded", "run", "save", "talos"]

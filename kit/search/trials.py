@@ -1,6 +1,8 @@
 """What the searches share: a trial trained through `fit` and recorded at once, and the table of all."""
 
+import contextlib
 import dataclasses
+import itertools
 import math
 import os
 import sys
@@ -23,9 +25,9 @@ class SearchResult:
 
     table: a row a trial, in the order they were run: trial (from 1), the parameters, val_accuracy, val_loss (both of
         the epoch with the lowest val_loss, or of the last one without early stopping), epochs (all that were run),
-        seconds, status ("finished", "diverged in epoch 2", "failed: ...").
+        seconds, status ("finished", "pruned in epoch 2", "diverged in epoch 2", "failed: ...").
     best: the parameters of the finished trial with the highest val_accuracy, as a dict; None if no trial finished.
-    library: the library's own object, a `talos.Scan` or a `keras_tuner` tuner.
+    library: the library's own object, a `talos.Scan`, a `keras_tuner` tuner or an `optuna.Study`.
     """
 
     table: pd.DataFrame
@@ -57,18 +59,25 @@ class Trials:
         self.rows = []
         self.bar = tqdm(total=self.count, unit="trial", file=sys.stdout, disable=not profile.watched())
 
-    def run(self, parameters, epochs=None):
-        """The record of one trial, trained for at most `epochs`; one that fails has a status that says so."""
+    def run(self, parameters, epochs=None, pruner=None):
+        """The record of one trial, trained for at most `epochs`; one that fails has a status that says so.
+
+        pruner: a callback that may stop the training, and then says so in its `pruned`.
+        """
         try:
-            record = self._record(parameters, epochs or self.epochs)
+            record = self._record(parameters, epochs or self.epochs, pruner)
         except Exception as error:  # one bad trial must not take the others with it
             said = (str(error).strip().splitlines() or [""])[0]
             record = {"status": f"failed: {type(error).__name__}: {said}"[:300], "metrics": {}, "history": {}}
+        self.add(parameters, record)
+        return record
+
+    def add(self, parameters, record):
+        """The row of a trial."""
         found = {name: record["metrics"].get(name, math.nan) for name in ("val_accuracy", "val_loss")}
         spent = {"epochs": record.get("epochs", 0), "seconds": record.get("seconds", math.nan)}
         self.rows.append({"trial": len(self.rows) + 1, **parameters, **found, **spent, "status": record["status"]})
         self.bar.update()
-        return record
 
     def result(self, library):
         self.bar.close()
@@ -79,9 +88,15 @@ class Trials:
             pd.DataFrame(self.rows, columns=columns), best and {name: best[name] for name in self.space}, library
         )
 
-    def _record(self, parameters, epochs):
-        model = self._model(parameters)
-        batch_size = parameters.get("batch_size", self.batch_size)
+    def name(self):
+        """A name for the search, with a hash of all that its trials depend on; of their nets, one that can be built."""
+        for values in itertools.product(*self.space.values()):
+            with contextlib.suppress(Exception):
+                return self._path(self.space, self._model(dict(zip(self.space, values))), self.epochs).stem
+        return "no net"
+
+    def _path(self, parameters, model, epochs):
+        """Where the record of a trial lies; its name holds a hash of all that the result depends on."""
         definition = {
             "parameters": parameters,
             "model": model.get_config(),
@@ -89,7 +104,7 @@ class Trials:
             "fit": [
                 epochs,
                 self.patience,
-                batch_size,
+                parameters.get("batch_size", self.batch_size),
                 self.validation_split,
                 keras.losses.serialize(keras.losses.get(model.loss)),
             ],
@@ -98,19 +113,26 @@ class Trials:
             "code": ledger.code(__file__),
             "computed on": [keras.backend.backend(), profile.device()],
         }
-        name = getattr(getattr(self.build, "func", self.build), "__name__", "net")
-        path = ledger.path(self.folder, name, self.seed, definition)
+        return ledger.path(self.folder, self._net(), self.seed, definition)
+
+    def _net(self):
+        return getattr(getattr(self.build, "func", self.build), "__name__", "net")
+
+    def _record(self, parameters, epochs, pruner):
+        model = self._model(parameters)
+        path = self._path(parameters, model, epochs)
         record = ledger.read(path)
         if record is None:
-            trained = self._train(model, batch_size, epochs)
+            trained = self._train(model, parameters.get("batch_size", self.batch_size), epochs, pruner)
             record = {
-                "experiment": name,
+                "experiment": self._net(),
                 "settings": {key: str(value) for key, value in parameters.items()},
                 "seed": self.seed,
                 "origin": self.data.origin,
                 "profile": profile.name(),
             } | trained
-            ledger.write(path, record)
+            if not (pruner and pruner.pruned):  # or another search would take it for the whole fit
+                ledger.write(path, record)
         return record
 
     def _model(self, parameters):
@@ -128,8 +150,8 @@ class Trials:
             raise ValueError("build compiles the model, so it must take the learning_rate too")
         return model
 
-    def _train(self, model, batch_size, epochs):
-        callbacks = [keras.callbacks.TerminateOnNaN()]
+    def _train(self, model, batch_size, epochs, pruner):
+        callbacks = [keras.callbacks.TerminateOnNaN(), *([pruner] if pruner else [])]
         if self.patience is not None:
             callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=self.patience))
         start = time.perf_counter()
@@ -149,8 +171,9 @@ class Trials:
         run = len(history["loss"])
         diverged = not np.isfinite([history["loss"][-1], history["val_loss"][-1]]).all()
         kept = run - 1 if self.patience is None or diverged else int(np.argmin(history["val_loss"]))
+        pruned = f"pruned in epoch {run}" if pruner and pruner.pruned else "finished"
         return {
-            "status": f"diverged in epoch {run}" if diverged else "finished",
+            "status": f"diverged in epoch {run}" if diverged else pruned,
             "metrics": {} if diverged else {name: history[name][kept] for name in ("val_accuracy", "val_loss")},
             "parameters": model.count_params(),
             "epochs": run,
