@@ -34,14 +34,13 @@ def images(data):
     """The Dataset to use where a full run takes all of `data`: in the quick profile the first images of each split."""
     if name() == "full":
         return data
-    splits = {split: getattr(data, split) for split in QUICK_IMAGES}
-    return dataclasses.replace(
-        data,
-        **{
-            split: arrays and type(arrays)(*(array[: QUICK_IMAGES[split]] for array in arrays))
-            for split, arrays in splits.items()
-        },
-    )
+
+    def first(split, count):
+        return split and type(split)(*(array if array is None else array[:count] for array in split))
+
+    cut = {split: first(getattr(data, split), count) for split, count in QUICK_IMAGES.items()}
+    extra = {name: first(split, QUICK_IMAGES["test"]) for name, split in data.extra.items()}
+    return dataclasses.replace(data, extra=extra, **cut)
 
 
 def watched():

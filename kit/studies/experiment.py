@@ -22,11 +22,11 @@ class Experiment:
     batch_size: int = 32
     validation_split: float = 0.0  # of the training images; with 0, the data's own validation split is used, if any
     callbacks: tuple[Callable, ...] = ()  # () -> keras.callbacks.Callback
-    loss: str = "sparse_categorical_crossentropy"
-    metrics: tuple[str, ...] = ("accuracy",)
+    loss: str | Callable = "sparse_categorical_crossentropy"
+    metrics: tuple[str | Callable, ...] = ("accuracy",)  # names, functions, or () -> keras.metrics.Metric
     precision: str = "float32"  # Keras' dtype policy while the model is built
     data: Callable | None = None  # (source) -> kit.datasets.Dataset, where it is not the study's
-    reported: Mapping = dataclasses.field(default_factory=dict)  # accuracy, loss, parameters, ... on the test split
+    reported: Mapping = dataclasses.field(default_factory=dict)  # accuracy (test), val_accuracy, parameters, ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +37,7 @@ class Study:
     title: str
     data: Callable  # (source) -> kit.datasets.Dataset
     experiments: tuple[Experiment, ...]
-    metric: str = "accuracy"  # the column that the verdict is about
+    metric: str = "accuracy"  # what the verdict is about; "val_accuracy" is that of the validation split
 
     def select(self, only=None):
         """The experiments whose names match `only`: a name or pattern ("small 64*"), several of them, or None for all.

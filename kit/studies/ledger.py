@@ -29,10 +29,11 @@ def path(study, experiment, seed, definition):
 def fingerprint(data):
     """A hash of all arrays of a Dataset: other images, another split or scaling, another order give another."""
     digest = hashlib.sha256()
-    for split in (data.train, data.validation, data.test):
+    for split in (data.train, data.validation, data.test, *data.extra.values()):
         for array in split or ():
-            digest.update(f"{array.dtype}{array.shape}".encode())
-            digest.update(np.ascontiguousarray(array))
+            if array is not None:
+                digest.update(f"{array.dtype}{array.shape}".encode())
+                digest.update(np.ascontiguousarray(array))
     return digest.hexdigest()
 
 

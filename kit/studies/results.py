@@ -81,10 +81,22 @@ class Results:
         """{experiment: counts, (true class, predicted class)} of the first seed, on the test split."""
         return {name: np.array(matrix) for name, matrix in self._first("confusion_matrix").items()}
 
+    def labels(self, experiment):
+        """(true, predicted): classes (n,), or 0 and 1 for each label (n, labels); of the first seed.
+
+        On the test split, or on the validation split where the test labels are not public; in the order of the labels,
+        not of the images.
+        """
+        sets = self._first("label_sets")
+        matrix = np.array(sets[experiment]) if experiment in sets else self.confusion_matrices()[experiment]
+        pair = [np.repeat(index.ravel(), matrix.ravel()) for index in np.indices(matrix.shape)]
+        if experiment in sets:  # sets of labels as binary numbers
+            pair = [numbers[:, None] >> np.arange(len(self.classes)) & 1 for numbers in pair]
+        return tuple(pair)
+
     def classification_report(self, experiment):
-        """scikit-learn's precision, recall and F1 by class and averaged, of the first seed, as a DataFrame."""
-        matrix = self.confusion_matrices()[experiment]
-        true, predicted = (np.repeat(index.ravel(), matrix.ravel()) for index in np.indices(matrix.shape))
+        """scikit-learn's precision, recall and F1 by class or label and averaged, of the first seed, as a DataFrame."""
+        true, predicted = self.labels(experiment)
         report = sklearn.metrics.classification_report(
             true,
             predicted,
@@ -93,9 +105,10 @@ class Results:
             output_dict=True,
             zero_division=0,
         )
-        accuracy = report.pop("accuracy")
+        accuracy = report.pop("accuracy", None)
         frame = pd.DataFrame(report).T
-        frame.loc["accuracy"] = [np.nan, np.nan, accuracy, matrix.sum()]
+        if accuracy is not None:
+            frame.loc["accuracy"] = [np.nan, np.nan, accuracy, len(true)]
         return frame
 
     def save(self, path, **beside):

@@ -91,7 +91,8 @@ def _fit_once(study, experiment, seed, source, resume):
             "model": model.get_params() if _by_hand(model) else model.get_config(),
             "optimizer": None if _by_hand(model) else keras.optimizers.serialize(model.optimizer),
             "callbacks": [_called(make) for make in experiment.callbacks],
-            "fit": [epochs, experiment.batch_size, experiment.validation_split, experiment.loss, experiment.metrics],
+            "fit": [epochs, experiment.batch_size, experiment.validation_split],
+            "compiled with": [_called(part) for part in (experiment.loss, *experiment.metrics)],
             "precision": experiment.precision,
             "data": fingerprint,
             "profile": profile.name(),
@@ -111,7 +112,9 @@ def _fit_once(study, experiment, seed, source, resume):
 
 
 def _called(make):
-    """A stable description of a `functools.partial`, a class or a function."""
+    """A stable description of a name, a `functools.partial`, a class or a function."""
+    if isinstance(make, str):
+        return make
     if isinstance(make, functools.partial):
         return [_called(make.func), make.args, make.keywords]
     return f"{make.__module__}.{make.__qualname__}"
@@ -132,12 +135,13 @@ def _build(experiment, data, seed):
     finally:
         keras.config.set_dtype_policy(policy)
     if not _by_hand(model):
-        model.compile(experiment.optimizer(), experiment.loss, metrics=list(experiment.metrics))
+        made = [m() if isinstance(m, (type, functools.partial)) else m for m in experiment.metrics]
+        model.compile(experiment.optimizer(), experiment.loss, metrics=made)
     return model
 
 
 def _train(model, experiment, data, seed, epochs):
-    """The record of a Keras model, fitted and evaluated on the test split."""
+    """The record of a Keras model, fitted and evaluated: "accuracy" on the test split, "val_accuracy", and so on."""
     moments = []
     watch = keras.callbacks.LambdaCallback(
         on_train_begin=lambda logs: moments.append(time.perf_counter()),
@@ -156,10 +160,15 @@ def _train(model, experiment, data, seed, epochs):
     )
     record = _record(history.history, model.count_params(), np.diff(moments), history.engine)
     if record["status"] == "finished":
-        metrics = model.evaluate(*data.test, batch_size=500, return_dict=True, verbose=0)
-        record["metrics"] = {name: float(value) for name, value in metrics.items()}
-        if data.task == "multiclass":
-            record["confusion_matrix"] = _confusion(data, model.predict(data.test.x, batch_size=500, verbose=0))
+        extra = {f"{name}_": split for name, split in data.extra.items()}
+        splits = {"": data.test, "val_": data.validation, **extra}
+        labelled = {prefix: split for prefix, split in splits.items() if split is not None and split.y is not None}
+        for prefix, split in labelled.items():
+            metrics = model.evaluate(*split, batch_size=experiment.batch_size, return_dict=True, verbose=0)
+            record["metrics"] |= {prefix + name: float(value) for name, value in metrics.items()}
+        judged = next(iter(labelled.values()))  # the test split, or validation where the test labels are not public
+        predicted = model.predict(judged.x, batch_size=experiment.batch_size, verbose=0)
+        record |= _errors(data, judged.y, predicted)
     return json.loads(json.dumps(record))  # what a resumed run would read
 
 
@@ -185,7 +194,7 @@ def _train_by_hand(net, experiment, data, seed, epochs):
         loss = sklearn.metrics.log_loss(data.test.y, probabilities, labels=net.classes_)
         accuracy = np.mean(net.classes_[probabilities.argmax(-1)] == data.test.y)
         record["metrics"] = {"loss": float(loss), "accuracy": float(accuracy)}
-        record["confusion_matrix"] = _confusion(data, probabilities)
+        record |= _errors(data, data.test.y, probabilities)
     return json.loads(json.dumps(record))
 
 
@@ -206,6 +215,14 @@ def _record(history, parameters, seconds, engine):
     }
 
 
-def _confusion(data, probabilities):
-    matrix = sklearn.metrics.confusion_matrix(data.test.y, probabilities.argmax(-1), labels=range(len(data.classes)))
-    return matrix.tolist()
+def _errors(data, true, predicted):
+    """Where a net errs: counts of (true class, predicted class); of (true set of labels, predicted set), each set as a
+    binary number, label 1 the ones; or the Dice coefficient of each image."""
+    if data.task == "segmentation":
+        return {"dice_by_image": [round(float(value), 4) for value in training.dice(true, predicted)]}
+    if data.task == "multiclass":
+        matrix = sklearn.metrics.confusion_matrix(true, predicted.argmax(-1), labels=range(len(data.classes)))
+        return {"confusion_matrix": matrix.tolist()}
+    digits = 2 ** np.arange(len(data.classes))
+    matrix = sklearn.metrics.confusion_matrix(true @ digits, (predicted > 0.5) @ digits, labels=range(2 ** len(digits)))
+    return {"label_sets": matrix.tolist()}
