@@ -276,3 +276,30 @@ def test_bad_input_is_an_error_in_one_line(draw, message, net):
     with pytest.raises(ValueError, match=message) as error:
         draw(net)
     assert "\n" not in str(error.value)
+
+
+def test_segmentations_show_image_masks_and_where_they_agree():
+    image = np.full((1, 2, 2, 3), 100, np.uint8)
+    mask = np.array([[[[1], [1]], [[0], [0]]]], np.uint8)
+    guess = np.array([[[[1], [0]], [[1], [0]]]], np.uint8)
+    figure = plots.segmentations(image, mask, guess, ["image 5, Dice 0.50"], title="U-Net")
+    assert figure.get_suptitle() == "U-Net" and figure.axes[0].get_ylabel() == "image 5, Dice 0.50"
+    shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
+    np.testing.assert_array_equal(shown[1], mask[0, ..., 0] == 1)
+    np.testing.assert_array_equal(shown[2], guess[0, ..., 0] == 1)
+    colors = [handle.get_facecolor()[:3] for handle in figure.legends[0].get_patches()]  # found, missed, invented
+    for place, color in (((0, 0), colors[0]), ((0, 1), colors[1]), ((1, 0), colors[2])):
+        np.testing.assert_allclose(shown[3][place], 0.5 * 100 / 255 + 0.5 * np.array(color))
+    np.testing.assert_allclose(shown[3][1, 1], 0.5 * 100 / 255)  # background, and taken for it: the image, darker
+    probabilities = np.concatenate([1 - guess, guess], -1) * 0.8 + 0.1
+    again = plots.segmentations(image, mask, probabilities, ["the same"])
+    np.testing.assert_array_equal(np.asarray(again.axes[2].images[0].get_array()), shown[2])
+
+
+@pytest.mark.parametrize(
+    "image, mask, names",
+    [((1, 2, 2, 1), (1, 2, 2, 1), 1), ((1, 2, 2, 3), (1, 2, 2), 1), ((1, 2, 2, 3), (1, 2, 2, 1), 2)],
+)
+def test_segmentations_of_shapes_that_do_not_fit(image, mask, names):
+    with pytest.raises(ValueError, match="would be right"):
+        plots.segmentations(np.zeros(image), np.zeros(mask), np.zeros(mask), ["one"] * names)

@@ -3,9 +3,10 @@
 import contextlib
 import importlib
 import inspect
-import logging
 import warnings
 from numbers import Integral
+
+from ..studies.running import many_nets
 
 
 def load(library):
@@ -52,12 +53,6 @@ def names(build, parameter):
 @contextlib.contextmanager
 def quiet(modules):
     """Without the warnings of `modules` (a pattern), and without TensorFlow's that each trial has a net of its own."""
-    logger = logging.getLogger("tensorflow")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=modules)
-            yield
-    finally:
-        logger.setLevel(level)
+    with many_nets(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=modules)
+        yield

@@ -3,14 +3,17 @@
 import json
 from pathlib import Path
 
-from . import fashion_compare, fashion_ladder
+from . import fashion_compare, fashion_ladder, glands, mnist_cnn
 from .experiment import Experiment, Study
 from .results import Results
 from .running import run
 
 __all__ = ["Experiment", "Results", "Study", "get", "names", "recorded", "run"]
 
-_STUDIES = {study.name: study for study in (fashion_ladder.MLP, fashion_ladder.CNN, fashion_compare.STUDY)}
+_STUDIES = {
+    study.name: study
+    for study in (fashion_ladder.MLP, fashion_ladder.CNN, fashion_compare.STUDY, mnist_cnn.STUDY, glands.STUDY)
+}
 
 
 def names():

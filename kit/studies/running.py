@@ -1,7 +1,9 @@
 """`run`: fit every experiment of a study, once a seed, and keep what came out."""
 
+import contextlib
 import functools
 import json
+import logging
 import math
 import sys
 import time
@@ -85,30 +87,47 @@ def _fit_once(study, experiment, seed, source, resume):
     data, fingerprint = _data(experiment.data or study.data, source, profile.name())
     origin = {"experiment": experiment.name, "seed": seed, "origin": data.origin, "profile": profile.name()}
     try:
-        model = _build(experiment, data, seed)
-        epochs = profile.epochs(experiment.epochs)
-        definition = {
-            "model": model.get_params() if _by_hand(model) else model.get_config(),
-            "optimizer": None if _by_hand(model) else keras.optimizers.serialize(model.optimizer),
-            "callbacks": [_called(make) for make in experiment.callbacks],
-            "fit": [epochs, experiment.batch_size, experiment.validation_split],
-            "compiled with": [_called(part) for part in (experiment.loss, *experiment.metrics)],
-            "precision": experiment.precision,
-            "data": fingerprint,
-            "profile": profile.name(),
-            "code": ledger.code(__file__, *([numpy_mlp.__file__] if _by_hand(model) else [])),
-            "computed on": [keras.backend.backend(), profile.device()],
-        }
-        path = ledger.path(study.name, experiment.name, seed, definition)
-        record = ledger.read(path) if resume else None
-        if record is None:
-            train = _train_by_hand if _by_hand(model) else _train
-            record = origin | train(model, experiment, data, seed, epochs)
-            ledger.write(path, record)
-        return record
+        with many_nets():
+            return _recorded_fit(study, experiment, seed, resume, data, fingerprint, origin)
     except Exception as error:  # one bad row must not take the others with it
         said = (str(error).strip().splitlines() or [""])[0]
         return origin | {"status": f"failed: {type(error).__name__}: {said}"[:300]}
+
+
+@contextlib.contextmanager
+def many_nets():
+    """Without TensorFlow's warning that each net is compiled anew."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _recorded_fit(study, experiment, seed, resume, data, fingerprint, origin):
+    model = _build(experiment, data, seed)
+    epochs = profile.epochs(experiment.epochs)
+    definition = {
+        "model": model.get_params() if _by_hand(model) else model.get_config(),
+        "optimizer": None if _by_hand(model) else keras.optimizers.serialize(model.optimizer),
+        "callbacks": [_called(make) for make in experiment.callbacks],
+        "fit": [epochs, experiment.batch_size, experiment.validation_split],
+        "compiled with": [_called(part) for part in (experiment.loss, *experiment.metrics)],
+        "precision": experiment.precision,
+        "data": fingerprint,
+        "profile": profile.name(),
+        "code": ledger.code(__file__, *([numpy_mlp.__file__] if _by_hand(model) else [])),
+        "computed on": [keras.backend.backend(), profile.device()],
+    }
+    path = ledger.path(study.name, experiment.name, seed, definition)
+    record = ledger.read(path) if resume else None
+    if record is None:
+        train = _train_by_hand if _by_hand(model) else _train
+        record = origin | train(model, experiment, data, seed, epochs)
+        ledger.write(path, record)
+    return record
 
 
 def _called(make):
