@@ -303,3 +303,20 @@ def test_segmentations_show_image_masks_and_where_they_agree():
 def test_segmentations_of_shapes_that_do_not_fit(image, mask, names):
     with pytest.raises(ValueError, match="would be right"):
         plots.segmentations(np.zeros(image), np.zeros(mask), np.zeros(mask), ["one"] * names)
+
+
+def test_misclassified_shows_the_first_wrong_ones_with_both_labels():
+    images = np.arange(6)[:, None, None, None] * np.ones((1, 2, 2, 1))
+    true, predicted = [0, 1, 2, 0, 1, 2], [0, 2, 2, 1, 1, 0]
+    figure = plots.misclassified(images, true, predicted, NAMES, n=2, title="CNN")
+    assert [ax.get_title() for ax in figure.axes] == ["boot, taken for coat", "bag, taken for boot"]
+    assert [float(np.asarray(ax.images[0].get_array()).flat[0]) for ax in figure.axes] == [1, 3]
+    assert figure.get_suptitle() == "CNN\n3 of 6 misclassified, the first 2"
+    again = plots.misclassified(images, true, np.eye(3)[predicted], NAMES)
+    assert len(again.axes) == 3
+
+
+@pytest.mark.parametrize("predicted, n", [([0, 1], 5), ([0, 1, 2], 0), ([0, 1, 2], 5)])
+def test_nothing_misclassified_or_shapes_that_do_not_fit(predicted, n):
+    with pytest.raises(ValueError, match="would be right"):
+        plots.misclassified(np.zeros((3, 2, 2, 1)), [0, 1, 2], predicted, NAMES, n)

@@ -25,7 +25,8 @@ class Card:
     classes: names of the classes or labels, in the order of their numbers.
     image_shape: (height, width, channels).
     counts: number of images of each split of the real set.
-    folder: where `$KIT_DATA` holds the dataset's files. address: where its files are downloaded from, ending in "/".
+    folder: where `$KIT_DATA` holds the dataset's files. address: where its files are downloaded from, ending in "/";
+        "" for a set that its user must fetch by hand.
     files: the official files, in the order in which `read` wants them.
     read: `read(folder, card)` gives ({split: Split}, complaints); a complaint is a sentence about a file whose hash is
         not the official one. Anything else that is wrong is an error.

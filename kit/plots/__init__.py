@@ -6,10 +6,10 @@ Every function returns its Figure and shows nothing. A notebook displays the Fig
 
 from .data import class_distribution, images
 from .fits import curves, reported_beside_reproduced
-from .nets import confusion_matrices, confusion_matrix, feature_maps
+from .nets import confusion_matrices, confusion_matrix, feature_maps, misclassified
 from .segmentation import segmentations
 
 __all__ = [
     "class_distribution", "confusion_matrices", "confusion_matrix", "curves", "feature_maps", "images",
-    "reported_beside_reproduced", "segmentations",
+    "misclassified", "reported_beside_reproduced", "segmentations",
 ]  # fmt: skip

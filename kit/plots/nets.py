@@ -113,6 +113,40 @@ def _heat(ax, counts, classes, normalize):
     ax.set(xlabel="predicted", ylabel="true")
 
 
+def misclassified(images, true, predicted, classes, n=25, *, title=None):
+    """The first `n` images that a net takes for another class, each under its true and its predicted class.
+
+    Args:
+        images: (m, height, width, 1) or (m, height, width, 3), as `images` takes them.
+        true: class numbers (m,).
+        predicted: class numbers (m,), or a net's probabilities (m, k).
+        classes: the k names.
+        n: how many; fewer when there are not so many.
+        title: of the figure: which net, on which data.
+
+    Raises:
+        ValueError: shapes that do not fit together, or no image that is misclassified.
+    """
+    images, true, predicted = map(np.asarray, (images, true, predicted))
+    guess = predicted.argmax(-1) if predicted.ndim == 2 else predicted
+    if images.ndim != 4 or true.shape != (len(images),) or guess.shape != true.shape:
+        raise ValueError(
+            f"images {images.shape}, true {true.shape}, predicted {predicted.shape}: "
+            "(m, height, width, channels), (m,) and (m,) or (m, k) would be right"
+        )
+    wrong = np.flatnonzero(true != guess)
+    if not len(wrong) or n < 1:
+        raise ValueError(f"{len(wrong)} of {len(true)} images are misclassified and n={n}: at least 1 would be right")
+    shown = wrong[:n]
+    figure, axes = grid(len(shown), 5, 1.5)
+    for ax, i in zip(axes, shown, strict=True):
+        ax.imshow(images[i], cmap="gray")
+        ax.axis("off")
+        ax.set_title(f"{classes[true[i]]}, taken for {classes[guess[i]]}", fontsize=8)
+    figure.suptitle(f"{title or ''}\n{len(wrong):,} of {len(true):,} misclassified, the first {len(shown)}".strip())
+    return figure
+
+
 def feature_maps(model, image, layer=None, columns=8, *, title=None):
     """What a convolution makes of one image: each filter's output, brighter where larger, on a scale of its own.
 
