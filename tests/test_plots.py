@@ -284,6 +284,7 @@ def test_segmentations_show_image_masks_and_where_they_agree():
     guess = np.array([[[[1], [0]], [[1], [0]]]], np.uint8)
     figure = plots.segmentations(image, mask, guess, ["image 5, Dice 0.50"], title="U-Net")
     assert figure.get_suptitle() == "U-Net" and figure.axes[0].get_ylabel() == "image 5, Dice 0.50"
+    assert [ax.get_title() for ax in figure.axes] == ["image", "true", "predicted", "overlap"]
     shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
     np.testing.assert_array_equal(shown[1], mask[0, ..., 0] == 1)
     np.testing.assert_array_equal(shown[2], guess[0, ..., 0] == 1)

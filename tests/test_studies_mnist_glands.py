@@ -1,5 +1,6 @@
 """The MNIST variants and the gland nets as studies: the report's rows, and what a run of segmentation keeps."""
 
+import dataclasses
 from functools import partial
 from math import exp
 from types import SimpleNamespace
@@ -132,6 +133,9 @@ def test_a_run_of_segmentation_keeps_the_dice_of_every_split_and_image():
     assert np.mean(record["dice_by_image"]) == pytest.approx(record["metrics"]["dice"], abs=1e-4)
     assert results.table("val_dice").loc["one", "reported"] == 0.5
     assert results.table().loc["one", "verdict"] == "not comparable"  # the report gives no figure for the test split
+    own = dataclasses.replace(tiny, experiments=[dataclasses.replace(tiny.experiments[0], metric="val_dice")])
+    row = dataclasses.replace(results, study=own).table().loc["one"]
+    assert (row.metric, row.reported, row.reproduced) == ("val_dice", 0.5, record["metrics"]["val_dice"])
 
 
 def test_a_run_of_labels_is_judged_on_validation_where_the_test_labels_are_missing():

@@ -38,12 +38,12 @@ def segmentations(images, masks, predicted, names, *, title=None):
     for (_, color), where in zip(AGREEMENT.items(), (true & guess, true & ~guess, ~true & guess), strict=True):
         overlap[where] += 0.5 * np.array(color)
     figure, axes = figure_of(10, 0.8 + 2.4 * n, n, 4)
+    for ax, heading in zip(axes[0], ("image", "true", "predicted", "overlap"), strict=True):
+        ax.set_title(heading, fontsize=10)
     for row, name, *pictures in zip(axes, names, shown, true, guess, overlap, strict=True):
-        for ax, picture, heading in zip(row, pictures, ("image", "true", "predicted", "overlap"), strict=True):
+        for ax, picture in zip(row, pictures, strict=True):
             ax.imshow(picture, cmap="gray", vmin=0, vmax=1)
             ax.set(xticks=[], yticks=[])
-            if row is axes[0]:
-                ax.set_title(heading, fontsize=10)
         row[0].set_ylabel(name)
     handles = [Patch(color=color, label=f"gland, {word}") for word, color in AGREEMENT.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)

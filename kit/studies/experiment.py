@@ -26,6 +26,7 @@ class Experiment:
     metrics: tuple[str | Callable, ...] = ("accuracy",)  # names, functions, or () -> keras.metrics.Metric
     precision: str = "float32"  # Keras' dtype policy while the model is built
     data: Callable | None = None  # (source) -> kit.datasets.Dataset, where it is not the study's
+    metric: str | None = None  # what the verdict is about, where it is not the study's
     reported: Mapping = dataclasses.field(default_factory=dict)  # accuracy (test), val_accuracy, parameters, ...
 
 
