@@ -277,7 +277,7 @@ def test_an_interrupt_ends_the_search(find):
         ({"space": {"units": 64}}, "'units': 64; it must be a list"),
         (
             {"space": {"units": [2], "unit": [2]}},
-            "build takes no unit; the space can have: batch_size, fails, kernel, learning_rate, units",
+            "build takes no unit; the space can have: batch_size, fails, kernel, learning_rate, patience, units",
         ),
         ({"trials": 0}, "trials=0; it must be a whole number of at least 1"),
         ({"trials": 1.5}, "trials=1.5"),

@@ -1,7 +1,10 @@
 """The reports' searches: their spaces, the best net beside the report's, what is recorded."""
 
 import inspect
+import json
 import math
+import os
+from pathlib import Path
 
 import keras
 import pandas as pd
@@ -11,6 +14,7 @@ import tiny
 from kit import models, search, studies
 from kit.__main__ import main
 from kit.search import reported
+from kit.search.reported import everything
 
 
 @pytest.fixture
@@ -49,13 +53,12 @@ def test_the_spaces_are_the_reports(name, size):
     one = search.get(name)
     assert math.prod(len(values) for values in one.space.values()) == size
     largest = {name: values[-1] for name, values in one.space.items()}
-    experiment = one.best_study(largest).experiments[0]
+    experiment = one.best_study(largest, 7).experiments[0]
     model = experiment.build((28, 28, 1), 10)  # every parameter is the builder's, the optimizer's or fit's
     assert model.output_shape == (None, 10)
     assert float(experiment.optimizer().learning_rate) == pytest.approx(largest["learning_rate"])
     assert experiment.batch_size == largest.get("batch_size", 32)
-    (stopping,) = (make() for make in experiment.callbacks)  # keeps the weights that a trial is judged by
-    assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == ("val_loss", one.patience, True)
+    assert (experiment.epochs, experiment.callbacks, experiment.validation_split) == (7, (), 0)
     assert set(inspect.signature(one.build).parameters) - {"input_shape", "classes"} <= set(one.space)
 
 
@@ -78,11 +81,26 @@ def test_the_best_is_fitted_again_and_tested(small):
     (row,) = results.table().itertuples()
     assert row.Index == f"best: batch_size 16, learning_rate 0.1, kernel {found.best['kernel']}"
     assert (row.reported, row.seeds, row.origin) == (0.5, 2, "real") and 0 < row.reproduced < 1
-    assert row.epochs == 2
-    # the fit with the search's own seed is the trial again
-    trial = found.table[found.table.val_accuracy == found.table.val_accuracy.max()].iloc[0]
-    history = results.records[0]["history"]
-    assert min(history["val_loss"]) == pytest.approx(trial.val_loss, rel=1e-4)
+    assert row.epochs == found.best_epoch <= 2
+    assert "val_loss" not in results.records[0]["history"]  # trained on what the search validated on, too
+
+
+def test_the_best_is_fitted_on_all_training_images():
+    whole = tiny.data()
+    for held in (whole, whole.hold_out(0.25, seed=0)):
+        data = everything(lambda source, held=held: held)
+        assert data.validation is None and len(data.train.x) == len(data.train.y) == len(whole.train.x)
+        assert sorted(data.train.x.sum((1, 2, 3))) == pytest.approx(sorted(whole.train.x.sum((1, 2, 3))))
+        assert data.test is whole.test
+
+
+def test_the_best_epoch_is_that_of_the_lowest_validation_loss(small):
+    found, _ = search.run("small")
+    trials = [json.loads(path.read_text()) for path in Path(os.environ["KIT_RUNS"], "search").glob("*.json")]
+    wanted = {name: str(value) for name, value in found.best.items()}
+    (best,) = (trial for trial in trials if trial["settings"] == wanted)
+    assert found.best_epoch == len(best["history"]["val_loss"])
+    assert best["metrics"]["val_loss"] == best["history"]["val_loss"][-1] == min(best["history"]["val_loss"])
 
 
 def test_no_finished_trial_leaves_no_best(small, monkeypatch, tmp_path, capsys):
@@ -102,7 +120,7 @@ def test_what_is_recorded_is_what_was_found(small, recorded_here, monkeypatch):
     search.save(recorded_here, found, results)
     again, results_again = search.recorded("small")
     pd.testing.assert_frame_equal(again.table, found.table)
-    assert again.best == found.best and again.library is None
+    assert (again.best, again.best_epoch) == (found.best, found.best_epoch) and again.library is None
     pd.testing.assert_frame_equal(results_again.table(), results.table())
     monkeypatch.setenv("KIT_PROFILE", "quick")
     with pytest.raises(ValueError, match="only whole, full runs are recorded"):
@@ -144,6 +162,6 @@ def test_recorded_searches_are_whole_and_full(name):
     row = found.table.sort_values("val_accuracy").iloc[-1]
     assert found.table.val_accuracy.max() == row.val_accuracy and row.status == "finished"
     (tested,) = results.table().itertuples()
-    assert tested.parameters == one.best_study(found.best).experiments[0].build((28, 28, 1), 10).count_params()
+    assert tested.parameters == one.best_study(found.best, 1).experiments[0].build((28, 28, 1), 10).count_params()
     assert all(record["profile"] == "full" and record["origin"] == "real" for record in results.records)
     keras.utils.clear_session()

@@ -6,10 +6,13 @@ Every function returns its Figure and shows nothing. A notebook displays the Fig
 
 from .data import class_distribution, images
 from .fits import curves, reported_beside_reproduced
-from .nets import confusion_matrices, confusion_matrix, feature_maps, misclassified
+from .multilabel import label_combinations, label_confusion_matrices
+from .nets import class_recall, confusion_matrices, confusion_matrix, feature_maps, misclassified
+from .searches import hyperparameter_importance, optimization_history, parallel_coordinates
 from .segmentation import segmentations
 
 __all__ = [
-    "class_distribution", "confusion_matrices", "confusion_matrix", "curves", "feature_maps", "images",
-    "misclassified", "reported_beside_reproduced", "segmentations",
+    "class_distribution", "class_recall", "confusion_matrices", "confusion_matrix", "curves", "feature_maps",
+    "hyperparameter_importance", "images", "label_combinations", "label_confusion_matrices", "misclassified",
+    "optimization_history", "parallel_coordinates", "reported_beside_reproduced", "segmentations",
 ]  # fmt: skip

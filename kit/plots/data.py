@@ -9,7 +9,7 @@ from ._figure import COLORS, figure_of, grid, origin
 
 
 def class_distribution(data):
-    """How many images each class has, one panel for each of train, validation and test.
+    """How many images each class has, one panel for each of train, validation and test that has labels.
 
     Args:
         data: a `kit.datasets.Dataset`, its labels y class numbers (n,); or 0 and 1 for each label (n, labels), where
@@ -18,7 +18,8 @@ def class_distribution(data):
     Raises:
         ValueError: a label without a class name.
     """
-    splits = {name: getattr(data, name) for name in ("train", "validation", "test") if getattr(data, name) is not None}
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    splits = {name: split for name, split in splits.items() if split and split.y is not None}
     names = list(data.classes)
     figure, axes = figure_of(1.5 + 2.8 * len(splits), 1 + 0.28 * len(names), 1, len(splits), sharey=True)
     figure.suptitle(origin(data))

@@ -6,7 +6,7 @@ import numpy as np
 import seaborn as sns
 from sklearn.metrics import confusion_matrix as count_pairs
 
-from ._figure import figure_of, grid
+from ._figure import COLORS, figure_of, grid
 
 
 def confusion_matrix(counts, classes, *, normalize=False, title=None, ax=None):
@@ -41,9 +41,7 @@ def confusion_matrices(matrices, classes, columns=3, *, normalize=False, title=N
     Raises:
         ValueError: as there, or no matrices.
     """
-    if not isinstance(matrices, Mapping) or not matrices:
-        raise ValueError(f"matrices is {str(matrices)[:60]}: a dict such as {{'small 64': matrix}} would be right")
-    counts = {name: _matrix(matrix, classes, repr(name)) for name, matrix in matrices.items()}
+    counts = _matrices(matrices, classes)
     figure, axes = grid(len(counts), columns, 0.3 + 0.34 * len(classes), margin=1.2)
     columns = min(columns, len(counts))
     for i, (ax, (name, matrix)) in enumerate(zip(axes, counts.items(), strict=True)):
@@ -54,7 +52,45 @@ def confusion_matrices(matrices, classes, columns=3, *, normalize=False, title=N
         if i + columns < len(counts):
             ax.set(xlabel="", xticks=[])
     figure.suptitle(title or "")
+    figure.draw_without_rendering()  # the layout of square axes needs two draws, or their titles touch the figure's
     return figure
+
+
+def class_recall(matrices, classes, name, *, title=None):
+    """Of the images of one class, the share that each net recognizes: a bar for each net.
+
+    Args:
+        matrices, classes: as `confusion_matrices` takes them.
+        name: of the class.
+        title: of the figure: on which data.
+
+    Raises:
+        ValueError: as there; a name that is no class, or a matrix without an image of that class.
+    """
+    counts = _matrices(matrices, classes)
+    if name not in classes:
+        raise ValueError(f"name={name!r}: one of {', '.join(classes)} would be right")
+    row = list(classes).index(name)
+    without = [net for net, matrix in counts.items() if not matrix[row].sum()]
+    if without:
+        raise ValueError(f"{without[0]!r} has no image of {name!r}: at least one would be right")
+    shares = [matrix[row, row] / matrix[row].sum() for matrix in counts.values()]
+    figure, [[ax]] = figure_of(6.5, 1 + 0.3 * len(counts))
+    bars = ax.barh(list(counts), shares, color=COLORS[0])
+    ax.bar_label(bars, fmt="{:.3f}", padding=3, fontsize=9)
+    ax.set(xlim=(0, 1.1), xticks=[], xlabel=f"recall of {name}")
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    sns.despine(ax=ax, bottom=True)
+    figure.suptitle(title or "", x=0.01, ha="left")
+    return figure
+
+
+def _matrices(matrices, classes):
+    """{name: counts} of a dict of what `confusion_matrix` takes."""
+    if not isinstance(matrices, Mapping) or not matrices:
+        raise ValueError(f"matrices is {str(matrices)[:60]}: a dict such as {{'small 64': matrix}} would be right")
+    return {name: _matrix(matrix, classes, repr(name)) for name, matrix in matrices.items()}
 
 
 def _matrix(counts, classes, name="the matrix"):

@@ -106,7 +106,7 @@ def optuna(
                 if not pruner.reported:  # the record of an earlier search
                     for epoch, score in enumerate(record["history"].get("val_accuracy", ())):
                         trial.report(score, epoch)
-                kept = ("status", "metrics", "epochs", "seconds")
+                kept = ("status", "metrics", "epochs", "seconds", "best_epoch")
                 trial.set_user_attr("record", {name: record[name] for name in kept if name in record})
                 if record["status"] == "finished":
                     study.tell(trial, record["metrics"]["val_accuracy"])

@@ -32,7 +32,8 @@ def talos(
         data: Dataset; trials are judged on its validation split, else on the last `validation_split` of the training
             images. The test split is not touched.
         space: a dict of lists, such as {"units": [64, 128], "kernel_size": [(3, 3), (5, 5)]}. `batch_size` goes to
-            `fit`; `learning_rate` to the optimizer, unless `build` names it; all others to `build`.
+            `fit`; `patience` replaces the one below; `learning_rate` goes to the optimizer, unless `build` names it;
+            all others to `build`.
         trials: number of combinations, drawn at random by `seed`; None runs them all. The quick profile runs two.
         optimizer: called with the learning rate, or with nothing where the space has none.
         loss: of an uncompiled model.

@@ -12,7 +12,9 @@ from ..studies.running import many_nets
 def load(library):
     """The imported search library, or a one-line ImportError that says how to install it."""
     try:
-        return importlib.import_module(library)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "IProgress not found")  # of Optuna's progress bars, which are not shown
+            return importlib.import_module(library)
     except ImportError as error:
         raise ImportError(
             f'kit.search.{library} needs {error.name or library}; install it with: pip install "course-kit[search]"'
@@ -28,7 +30,7 @@ def check(build, data, space, *, trials, batch_size, epochs, patience, validatio
             raise ValueError(f"the space has {name!r}: {values!r}; it must be a list of at least one value")
     taken = list(inspect.signature(build).parameters.values())[2:]  # after input_shape and classes
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken):
-        known = {parameter.name for parameter in taken} | {"batch_size", "learning_rate"}
+        known = {parameter.name for parameter in taken} | {"batch_size", "learning_rate", "patience"}
         unknown = [name for name in space if name not in known]
         if unknown:
             raise ValueError(f"build takes no {', '.join(unknown)}; the space can have: {', '.join(sorted(known))}")

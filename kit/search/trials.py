@@ -28,11 +28,13 @@ class SearchResult:
         seconds, status ("finished", "pruned in epoch 2", "diverged in epoch 2", "failed: ...").
     best: the parameters of the finished trial with the highest val_accuracy, as a dict; None if no trial finished.
     library: the library's own object, a `talos.Scan`, a `keras_tuner` tuner or an `optuna.Study`.
+    best_epoch: the number of epochs after which that trial was judged.
     """
 
     table: pd.DataFrame
     best: dict | None
     library: object
+    best_epoch: int | None = None
 
 
 class Trials:
@@ -69,6 +71,7 @@ class Trials:
         except Exception as error:  # one bad trial must not take the others with it
             said = (str(error).strip().splitlines() or [""])[0]
             record = {"status": f"failed: {type(error).__name__}: {said}"[:300], "metrics": {}, "history": {}}
+        record["best_epoch"] = len(record["history"].get("loss", ()))
         self.add(parameters, record)
         return record
 
@@ -76,6 +79,7 @@ class Trials:
         """The row of a trial."""
         found = {name: record["metrics"].get(name, math.nan) for name in ("val_accuracy", "val_loss")}
         spent = {"epochs": record.get("epochs", 0), "seconds": record.get("seconds", math.nan)}
+        spent["best_epoch"] = record["best_epoch"]
         self.rows.append({"trial": len(self.rows) + 1, **parameters, **found, **spent, "status": record["status"]})
         self.bar.update()
 
@@ -84,9 +88,10 @@ class Trials:
         finished = [row for row in self.rows if row["status"] == "finished"]
         best = max(finished, key=lambda row: (row["val_accuracy"], -row["val_loss"]), default=None)
         columns = ["trial", *self.space, "val_accuracy", "val_loss", "epochs", "seconds", "status"]
-        return SearchResult(
-            pd.DataFrame(self.rows, columns=columns), best and {name: best[name] for name in self.space}, library
-        )
+        table = pd.DataFrame(self.rows, columns=columns)
+        if best is None:
+            return SearchResult(table, None, library)
+        return SearchResult(table, {name: best[name] for name in self.space}, library, best["best_epoch"])
 
     def name(self):
         """A name for the search, with a hash of all that its trials depend on; of their nets, one that can be built."""
@@ -123,7 +128,7 @@ class Trials:
         path = self._path(parameters, model, epochs)
         record = ledger.read(path)
         if record is None:
-            trained = self._train(model, parameters.get("batch_size", self.batch_size), epochs, pruner)
+            trained = self._train(model, parameters, epochs, pruner)
             record = {
                 "experiment": self._net(),
                 "settings": {key: str(value) for key, value in parameters.items()},
@@ -140,7 +145,7 @@ class Trials:
         keras.utils.clear_session()  # or the nets of all trials stay in memory
         keras.utils.set_random_seed(self.seed)
         rate = "learning_rate" in parameters and not names(self.build, "learning_rate")
-        handled = {"batch_size", "learning_rate"} if rate else {"batch_size"}
+        handled = {"batch_size", "patience", "learning_rate"} if rate else {"batch_size", "patience"}
         settings = {name: value for name, value in parameters.items() if name not in handled}
         model = self.build(self.data.train.x.shape[1:], len(self.data.classes), **settings)
         if not model.compiled:
@@ -150,15 +155,16 @@ class Trials:
             raise ValueError("build compiles the model, so it must take the learning_rate too")
         return model
 
-    def _train(self, model, batch_size, epochs, pruner):
+    def _train(self, model, parameters, epochs, pruner):
         callbacks = [keras.callbacks.TerminateOnNaN(), *([pruner] if pruner else [])]
-        if self.patience is not None:
-            callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=self.patience))
+        patience = parameters.get("patience", self.patience)
+        if patience is not None:
+            callbacks.append(keras.callbacks.EarlyStopping("val_loss", patience=patience))
         start = time.perf_counter()
         history = training.fit(
             model,
             *self.data.train,
-            batch_size=batch_size,
+            batch_size=parameters.get("batch_size", self.batch_size),
             epochs=epochs,
             validation_data=self.data.validation,
             validation_split=0.0 if self.data.validation else self.validation_split,
@@ -170,7 +176,7 @@ class Trials:
         history = {name: [float(value) for value in values] for name, values in history.history.items()}
         run = len(history["loss"])
         diverged = not np.isfinite([history["loss"][-1], history["val_loss"][-1]]).all()
-        kept = run - 1 if self.patience is None or diverged else int(np.argmin(history["val_loss"]))
+        kept = run - 1 if patience is None or diverged else int(np.argmin(history["val_loss"]))
         pruned = f"pruned in epoch {run}" if pruner and pruner.pruned else "finished"
         return {
             "status": f"diverged in epoch {run}" if diverged else pruned,

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from . import fashion_compare, fashion_ladder, glands, mnist_cnn
+from . import fashion_compare, fashion_ladder, glands, mnist_cnn, mri, organ
 from .experiment import Experiment, Study
 from .results import Results
 from .running import run
@@ -12,7 +12,15 @@ __all__ = ["Experiment", "Results", "Study", "get", "names", "recorded", "run"]
 
 _STUDIES = {
     study.name: study
-    for study in (fashion_ladder.MLP, fashion_ladder.CNN, fashion_compare.STUDY, mnist_cnn.STUDY, glands.STUDY)
+    for study in (
+        fashion_ladder.MLP,
+        fashion_ladder.CNN,
+        fashion_compare.STUDY,
+        mnist_cnn.STUDY,
+        glands.STUDY,
+        organ.STUDY,
+        mri.STUDY,
+    )
 }
 
 

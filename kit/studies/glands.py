@@ -1,9 +1,9 @@
 """Gland segmentation (GlaS at 128x128): the report's eight nets, full batch, by the Dice coefficient; and two of ours.
 
 The report calls its input two-channelled: read as the two stains, haematoxylin and eosin. What it does not say is read
-as follows. Its changes are made one at a time to the baseline (models 1 to 3) or to the narrow-waist net (4 and 5);
-the schedule serves models 2 and 3; a net that is judged on the test images learns from all training images, for as
-many epochs as the models before it.
+as follows. The rotated copies of model 1 did not help and are left out from then on; the falling rate of model 2 did,
+and stays for all nets behind it, as the report says of model 3. A net that is judged on the test images learns from all
+training images, for as many epochs as the models before it.
 """
 
 from dataclasses import replace
@@ -91,12 +91,17 @@ STUDY = Study(
             "2.2 model 3: batch normalization", partial(baseline, batch_norm=True), {"val_dice": 0.84},
             optimizer=falling_adam,
         ),
-        change("2.2 model 4: narrow waist", waist, {"val_dice": 0.66, "parameters": 305_134}),
-        change("2.2 model 5: batch normalization", partial(waist, batch_norm=True), {"val_dice": 0.94}),
-        experiment("2.2 model 5, all images", partial(waist, batch_norm=True), {"dice": 0.82}),
-        experiment("2.3 U-Net", models.unet, {"dice": 0.83}),
-        experiment("2.4 residual net", models.residual_net, {"dice": 0.84}),
-        experiment("2.4 without skips", partial(models.residual_net, skips=False)),
+        change(
+            "2.2 model 4: narrow waist", waist, {"val_dice": 0.66, "parameters": 305_134}, optimizer=falling_adam
+        ),
+        change(
+            "2.2 model 5: batch normalization", partial(waist, batch_norm=True), {"val_dice": 0.94},
+            optimizer=falling_adam,
+        ),
+        experiment("2.2 model 5, all images", partial(waist, batch_norm=True), {"dice": 0.82}, optimizer=falling_adam),
+        experiment("2.3 U-Net", models.unet, {"dice": 0.83}, optimizer=falling_adam),
+        experiment("2.4 residual net", models.residual_net, {"dice": 0.84}, optimizer=falling_adam),
+        experiment("2.4 without skips", partial(models.residual_net, skips=False), optimizer=falling_adam),
         experiment(
             "ours: deeper U-Net, copies, mini-batches", partial(models.unet, widths=(16, 32, 64, 128, 256)),
             data=every_way, loss=training.dice_loss, optimizer=cosine_adam, batch_size=16, epochs=40,

@@ -29,21 +29,21 @@ class Results:
         tenth), else "better" or "worse"; "not comparable" with drawn data, in the quick profile, or where the report
         gives no figure; "failed" when no fit was finished.
         """
-        metric = metric or self.study.metric
         rows = {}
         for experiment in self.study.experiments:
             records = [record for record in self.records if record["experiment"] == experiment.name]
             if not records:
                 continue
             done = [record for record in records if record["status"] == "finished"]
-            values = np.array([record["metrics"][metric] for record in done])
-            reported = experiment.reported.get(metric, np.nan)
+            judged = metric or experiment.metric or self.study.metric
+            values = np.array([record["metrics"][judged] for record in done if judged in record["metrics"]])
+            reported = experiment.reported.get(judged, np.nan)
             mean = values.mean() if len(values) else np.nan
             margin = np.nan
             if len(values) > 1:
                 margin = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
             rows[experiment.name] = {
-                "metric": metric,
+                "metric": judged,
                 "reported": reported,
                 "reproduced": mean,
                 "low": mean - margin,
@@ -54,7 +54,7 @@ class Results:
                 "epochs": np.mean([record["epochs"] for record in done]) if done else np.nan,
                 "seconds_per_epoch": np.median([r["seconds_per_epoch"] for r in done]) if done else np.nan,
                 "origin": records[0]["origin"],
-                "verdict": _verdict(metric, reported, mean, records),
+                "verdict": _verdict(judged, reported, mean, records),
             }
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index.name = "experiment"
@@ -131,11 +131,15 @@ class Results:
 
 
 def _verdict(metric, reported, mean, records):
-    if np.isnan(mean):
+    if not any(record["status"] == "finished" for record in records):
         return "failed"
-    if np.isnan(reported) or any(r["origin"] == "drawn" or r["profile"] != "full" for r in records):
+    if (
+        np.isnan(mean)
+        or np.isnan(reported)
+        or any(r["origin"].startswith("drawn") or r["profile"] != "full" for r in records)
+    ):
         return "not comparable"
-    is_loss = metric == "loss"
+    is_loss = metric.endswith("loss")
     if abs(mean - reported) <= (0.1 * reported if is_loss else 0.01):
         return "reproduced"
     return "better" if (mean < reported) == is_loss else "worse"

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import json
 import logging
 import math
@@ -68,14 +69,14 @@ def run(study, *, only=None, seeds=(0,), source=None, resume=True, executor=None
 def _summary(study, record):
     if record["status"] != "finished":
         return f"{record['experiment']}, seed {record['seed']}: {record['status']}"
-    value = record["metrics"][study.metric]
+    metric = next(e.metric for e in study.experiments if e.name == record["experiment"]) or study.metric
     return (
-        f"{record['experiment']}, seed {record['seed']}: {study.metric} {value:.4f}, "
+        f"{record['experiment']}, seed {record['seed']}: {metric} {record['metrics'][metric]:.4f}, "
         f"{record['epochs']} epochs, {record['seconds']:.0f} s"
     )
 
 
-@functools.lru_cache(maxsize=3)
+@functools.lru_cache(maxsize=4)
 def _data(load, source, profile_name):
     """The data in this profile, and their fingerprint; kept for the fits that follow."""
     data = profile.images(load(source))
@@ -213,6 +214,8 @@ def _train_by_hand(net, experiment, data, seed, epochs):
         loss = sklearn.metrics.log_loss(data.test.y, probabilities, labels=net.classes_)
         accuracy = np.mean(net.classes_[probabilities.argmax(-1)] == data.test.y)
         record["metrics"] = {"loss": float(loss), "accuracy": float(accuracy)}
+        functions = [metric for metric in experiment.metrics if inspect.isfunction(metric)]
+        record["metrics"] |= {f.__name__: float(np.mean(f(data.test.y, probabilities))) for f in functions}
         record |= _errors(data, data.test.y, probabilities)
     return json.loads(json.dumps(record))
 
