@@ -9,7 +9,7 @@ demo: $(INSTALLED)
 	$(BIN)/kit run fashion-ladder-mlp --source drawn --jobs 2 --figures figures
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # For a fork: make address REPO=owner/name
 address:

@@ -79,7 +79,7 @@ class Trials:
         """The row of a trial."""
         found = {name: record["metrics"].get(name, math.nan) for name in ("val_accuracy", "val_loss")}
         spent = {"epochs": record.get("epochs", 0), "seconds": record.get("seconds", math.nan)}
-        spent["best_epoch"] = record["best_epoch"]
+        spent["best_epoch"] = record.get("best_epoch", 0)
         self.rows.append({"trial": len(self.rows) + 1, **parameters, **found, **spent, "status": record["status"]})
         self.bar.update()
 
