@@ -1,5 +1,6 @@
 """`kit.training.fit` against Keras' own `fit`, on whatever back end Keras runs on."""
 
+import logging
 import os
 
 import keras
@@ -325,3 +326,18 @@ def test_the_engine_fits_the_net(data):
             "jax": ["compiled epoch, JAX", "compiled steps, JAX"],
         }[BACKEND]
     )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's warning")
+def test_many_nets_are_fitted_without_a_warning(caplog):
+    """TensorFlow counts the functions that are made at one place, and warns from the fifth on."""
+    x, y = np.zeros((4, 3), "float32"), np.zeros(4, int)
+    logging.getLogger("tensorflow").addHandler(caplog.handler)
+    try:
+        for _ in range(6):
+            model = keras.Sequential([keras.Input((3,)), layers.Identity(), layers.Dense(2, "softmax")])
+            model.compile("sgd", "sparse_categorical_crossentropy")
+            fit(model, x, y, batch_size=4, verbose=0)
+    finally:
+        logging.getLogger("tensorflow").removeHandler(caplog.handler)
+    assert not caplog.records

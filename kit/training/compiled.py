@@ -53,7 +53,8 @@ def tensorflow(model, batch_size):
             if full < order.shape[0]:
                 take_step(x, y, order[full:])
 
-        return epoch
+        # Not called as it is: TensorFlow would warn, after five nets, that each is traced anew.
+        return lambda *arguments: epoch.get_concrete_function(*arguments)(*arguments)
 
     train_epoch, test_epoch = compiled(model.train_step), compiled(model.test_step)
 
