@@ -153,12 +153,12 @@ def test_the_unet_joins_each_stage_to_its_counterpart():
 
 
 def test_a_silent_block_passes_its_input_on():
-    """So the residual net is then the encoder-decoder with its weights; without skips nothing passes."""
+    """So a residual net of one stage is then the encoder-decoder with its weights; without skips nothing passes."""
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
     keras.utils.set_random_seed(0)
-    plain = models.encoder_decoder((8, 8, 1), 2, widths=(3, 4))
+    plain = models.encoder_decoder((8, 8, 1), 2, widths=(3,))
     with_skips, without = (
-        models.residual_net((8, 8, 1), 2, widths=(3, 4), batch_norm=False, skips=skips) for skips in (True, False)
+        models.residual_net((8, 8, 1), 2, widths=(3,), batch_norm=False, skips=skips) for skips in (True, False)
     )
     for model in (with_skips, without):
         weighted = [layer for layer in model.layers if layer.weights]
@@ -171,6 +171,18 @@ def test_a_silent_block_passes_its_input_on():
     np.testing.assert_allclose(np.asarray(with_skips(images)), np.asarray(plain(images)), rtol=1e-5)
     assert np.ptp(np.asarray(plain(images))) > 0.01
     assert np.ptp(np.asarray(without(images))[..., 0]) == 0
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_pooled_maps_cross_the_residual_net(skips):
+    """With a silent first transposed convolution nothing comes up from below; only the added maps are left."""
+    images = np.random.default_rng(0).normal(size=(1, 16, 16, 1)).astype("float32")
+    keras.utils.set_random_seed(0)
+    model = models.residual_net((16, 16, 1), 2, widths=(4, 6), skips=skips, batch_norm=False)
+    silence([layer for layer in model.layers if type(layer) is layers.Conv2DTranspose][:1])
+    assert (np.ptp(np.asarray(model(images))[..., 0]) > 0.01) == skips
+    sums = [[maps.shape[1:] for maps in layer.input] for layer in model.layers if type(layer) is layers.Add]
+    assert ([(8, 8, 4)] * 2 in sums) == skips and len(sums) == 4 * skips  # a block at each of three places, one across
 
 
 @pytest.mark.parametrize(

@@ -57,12 +57,15 @@ def encoder_decoder(input_shape, classes, *, widths=(32, 64, 128), batch_norm=Fa
 
 
 def residual_net(input_shape, classes, *, widths=(32, 64, 128), skips=True, batch_norm=True):
-    """The narrow-waist net with a residual block (He et al. 2016) behind each of its convolutions.
+    """The narrow-waist net with a residual block (He et al. 2016) behind each convolution, and skips across the net.
 
-    A block is two convolutions of the same width, to which its input is added before the last ReLU. The report leaves
-    its own drawing out. On two channels, with two classes: the 305,134 of `encoder_decoder`, and two convolutions in
-    each block, 2*((9*32 + 1)*32 + (9*64 + 1)*64 + (9*128 + 1)*128 + (9*64 + 1)*64 + (9*32 + 1)*32) = 479,872; a
-    normalization has 4 numbers a filter.
+    A block is two convolutions of the same width, to which its input is added before the last ReLU. Across the net the
+    maps that each pooling hands on are added to those that come back up at their size: in the narrow-waist net both
+    have the same width, so that these skips too are identities. The report leaves its own drawing out.
+
+    On two channels, with two classes: the 305,134 of `encoder_decoder`, and two convolutions in each block,
+    2*((9*32 + 1)*32 + (9*64 + 1)*64 + (9*128 + 1)*128 + (9*64 + 1)*64 + (9*32 + 1)*32) = 479,872; a normalization has 4
+    numbers a filter.
 
     Args:
         input_shape: (height, width, channels) of one image; height and width must divide by 2 for each width.
@@ -80,7 +83,7 @@ def residual_net(input_shape, classes, *, widths=(32, 64, 128), skips=True, batc
         y = _convolution(y, width, batch_norm, activate=False)
         return layers.ReLU()(layers.Add()([x, y]) if skips else y)
 
-    return _waist(input_shape, classes, widths, batch_norm, block)
+    return _waist(input_shape, classes, widths, batch_norm, block, across=skips)
 
 
 def unet(input_shape, classes, *, widths=(32, 64, 128), batch_norm=True):
@@ -115,14 +118,17 @@ def unet(input_shape, classes, *, widths=(32, 64, 128), batch_norm=True):
     return keras.Model(inputs, _output(x, classes))
 
 
-def _waist(input_shape, classes, widths, batch_norm, block):
-    """The narrow-waist net, with `block(x, width)` behind each convolution."""
+def _waist(input_shape, classes, widths, batch_norm, block, across=False):
+    """The narrow-waist net, with `block(x, width)` behind each convolution; `across` adds pooled maps on the way up."""
     inputs = x = _input(input_shape, classes, widths, poolings=len(widths))
+    pooled = []
     for width in widths:
         x = block(_convolution(x, width, batch_norm), width)
         x = layers.MaxPooling2D()(x)
-    for width in widths[-2::-1]:
+        pooled.append(x)
+    for width, beside in zip(widths[-2::-1], pooled[-2::-1]):
         x = _upsampling(x, width)
+        x = layers.Add()([beside, x]) if across else x
         x = block(_convolution(x, width, batch_norm), width)
     x = _upsampling(x, 4)
     return keras.Model(inputs, _output(x, classes))

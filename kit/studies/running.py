@@ -246,5 +246,7 @@ def _errors(data, true, predicted):
         matrix = sklearn.metrics.confusion_matrix(true, predicted.argmax(-1), labels=range(len(data.classes)))
         return {"confusion_matrix": matrix.tolist()}
     digits = 2 ** np.arange(len(data.classes))
-    matrix = sklearn.metrics.confusion_matrix(true @ digits, (predicted >= 0.5) @ digits, labels=range(2 ** len(digits)))
+    matrix = sklearn.metrics.confusion_matrix(
+        true @ digits, (predicted >= 0.5) @ digits, labels=range(2 ** len(digits))
+    )
     return {"label_sets": matrix.tolist()}
