@@ -6,7 +6,7 @@ INSTALLED := .venv/installed
 .PHONY: demo test address clean
 
 demo: $(INSTALLED)
-	$(BIN)/kit run fashion-ladder-mlp --source drawn --jobs 2 --figures figures
+	$(BIN)/kit run fashion-ladder-mlp --source synthetic --jobs 2 --figures figures
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2

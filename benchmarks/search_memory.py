@@ -36,7 +36,7 @@ def convolutional(input_shape, classes, *, units):
 
 
 def measure(build, how):
-    data = datasets.load("fashion_mnist", source="drawn").scaled().take(640, seed=0)
+    data = datasets.load("fashion_mnist", source="synthetic").scaled().take(640, seed=0)
     seen = []
 
     def watched(input_shape, classes, *, units):

@@ -5,8 +5,8 @@ Importing it imports nothing heavy: each part is loaded when it is first named.
 
 import importlib
 
-__version__ = "0.1.0"
-__all__ = ["datasets", "models", "plots", "profile", "search", "studies", "training"]
+__version__ = "0.2.0"
+__all__ = ["datasets", "machine", "models", "plots", "profile", "reports", "search", "studies", "training"]
 
 
 def __getattr__(name):

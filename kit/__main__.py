@@ -2,12 +2,12 @@
 
 import argparse
 import contextlib
-import math
 import multiprocessing
 import os
 import sys
 import warnings
 from concurrent import futures
+from pathlib import Path
 
 
 def main(arguments=None):
@@ -44,20 +44,20 @@ def parser():
         sub.set_defaults(command=function)
         return sub
 
-    command("list", list_studies, "List the studies with their numbers of rows, and the searches.", "kit list")
+    command("list", list_names, "List the studies with their numbers of rows, and the searches.", "kit list")
 
     run = command(
-        "run", run_study,
+        "run", run_named,
         "Train the nets of a study, or run a search and evaluate its best net, and print the table; a killed run goes "
         "on where it stopped.",
-        'kit run fashion-ladder-mlp --only "small 64*" --seeds 3 --source drawn',
+        'kit run fashion-ladder-mlp --only "small 64*" --seeds 3 --source synthetic',
     )  # fmt: skip
-    run.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
+    run.add_argument("name", metavar="STUDY", help="a name that `kit list` shows")
     run.add_argument(
         "--only", action="append", metavar="NAME", help='one row, or a pattern such as "small 64*"; repeatable'
     )
     run.add_argument(
-        "--source", choices=("real", "drawn"), help="real data or the drawn stand-in (default: $KIT_SOURCE, else real)"
+        "--source", metavar="SOURCE", help="real, or synthetic for the stand-in (default: $KIT_SOURCE, else real)"
     )
     run.add_argument(
         "--seeds", type=at_least_one, default=1, metavar="N", help="fits a row, with the seeds 0 to N-1 (default: 1)"
@@ -72,9 +72,9 @@ def parser():
     run.add_argument("--record", metavar="FILE", help="also keep the results of a whole, full run, as JSON")
 
     show = command(
-        "show", show_study, "Print the recorded table of a study or a search.", "kit show fashion-ladder-mlp"
+        "show", show_recorded, "Print the recorded table of a study or a search.", "kit show fashion-ladder-mlp"
     )
-    show.add_argument("study", metavar="STUDY", help="a name that `kit list` shows")
+    show.add_argument("name", metavar="STUDY", help="a name that `kit list` shows")
     show.add_argument("--markdown", action="store_true", help="as the README prints it")
 
     fetch = command(
@@ -93,39 +93,30 @@ def at_least_one(text):
     return int(text)
 
 
-def list_studies(options):
-    from . import search, studies
+def list_names(options):
+    from .reports import INDEX
 
-    for name in studies.names():
-        study = studies.get(name)
-        print(f"{name:27} {len(study.experiments):3} rows    {study.title}")
-    for name in search.names():
-        one = search.get(name)
-        trials = one.trials or math.prod(len(values) for values in one.space.values())
-        print(f"{name:27} {trials:3} trials  {one.title}")
+    for name, (_, size, title) in INDEX.items():
+        print(f"{name:27} {size:10}  {title}")
 
 
-def run_study(options):
+def run_named(options):
     if options.quick:
         os.environ["KIT_PROFILE"] = "quick"
-    from . import search, studies
+    from . import reports, search
 
-    seeds, found = range(options.seeds), None
-    if options.study in search.names():
-        if options.only or options.jobs > 1:
-            raise ValueError(
-                f"{options.study} is a search, one trial after the other: --only and --jobs are for studies"
-            )
-        found, results = search.run(options.study, seeds=seeds, source=options.source)
+    one, found = reports.get(options.name), None
+    settings = {"seeds": range(options.seeds), "source": options.source}
+    settings |= {"only": options.only} if options.only else {}
+    with processes(options.jobs) as executor:
+        settings |= {"executor": executor} if executor else {}
+        results = reports.run(options.name, **settings)
+    if isinstance(one, search.Search):
+        found, results = results
         print(found.table.to_string(index=False))
         if results is None:
-            print(f"kit: {options.study}: no trial finished", file=sys.stderr)
+            print(f"kit: {options.name}: no trial finished", file=sys.stderr)
             return 1
-    else:
-        with processes(options.jobs) as executor:
-            results = studies.run(
-                options.study, only=options.only, seeds=seeds, source=options.source, executor=executor
-            )
     print(as_text(results.table()))
     for row in results.statuses().itertuples():
         print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
@@ -135,7 +126,7 @@ def run_study(options):
         else:
             results.save(options.record)
     if options.figures:
-        write_figures(results, options.figures)
+        write_figures(results, Path(options.figures))
     return 0
 
 
@@ -151,15 +142,14 @@ def processes(jobs):
     return futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
 
 
-def show_study(options):
-    from . import search, studies
+def show_recorded(options):
+    from . import reports, search
 
-    if options.study in search.names():
-        found, results = search.recorded(options.study)
+    results = reports.recorded(options.name)
+    if isinstance(reports.get(options.name), search.Search):
+        found, results = results
         if not options.markdown:
             print(found.table.sort_values("val_accuracy", ascending=False).head().to_string(index=False), end="\n\n")
-    else:
-        results = studies.recorded(options.study)
     print(as_markdown(results.table()) if options.markdown else as_text(results.table()))
 
 
@@ -202,12 +192,8 @@ def rounded(table):
 
 def write_figures(results, folder):
     """All figures of a run, as PNG: the table as a picture, curves and confusion matrices."""
-    from pathlib import Path
+    from . import files, plots
 
-    from . import plots
-
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     figures = {"table": plots.reported_beside_reproduced(results.table())}
     title = f"{results.study.title} ({results.records[0]['origin']})"
     histories = list(results.histories().items())
@@ -218,7 +204,8 @@ def write_figures(results, folder):
         figures["confusion-matrices"] = matrices
     for name, figure in figures.items():
         path = folder / f"{results.study.name}-{name}.png"
-        figure.savefig(path, dpi=100, bbox_inches="tight")
+        with files.writing(path) as file:
+            figure.savefig(file, format="png", dpi=100, bbox_inches="tight")
         print(f"wrote {path}")
 
 

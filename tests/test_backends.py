@@ -37,7 +37,7 @@ def test_a_study_runs_on_jax_without_tensorflow(tmp_path):
     code = "from kit.__main__ import main; sys.exit(main(sys.argv[1:]))"
     row = "small 64, SGD, Glorot"
     done = on_jax(
-        code, "run", "fashion-ladder-mlp", "--only", row, "--source", "drawn", "--quick", KIT_RUNS=str(tmp_path)
+        code, "run", "fashion-ladder-mlp", "--only", row, "--source", "synthetic", "--quick", KIT_RUNS=str(tmp_path)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert "50,890" in done.stdout and "not comparable" in done.stdout

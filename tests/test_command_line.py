@@ -5,14 +5,14 @@ import os
 import pytest
 import tiny
 
-from kit import studies
+from kit import reports, studies
 from kit.__main__ import main
 
 
 @pytest.fixture
 def tiny_study(monkeypatch, tmp_path):
     study = tiny.study(tmp_path / "fits")
-    monkeypatch.setitem(studies._STUDIES, "tiny", study)
+    tiny.register(monkeypatch, study)
     return study
 
 
@@ -45,9 +45,9 @@ def test_run_prints_the_table_and_writes_the_figures(tiny_study, capsys, tmp_pat
 
 
 def test_run_takes_rows_source_and_profile(tiny_study, capsys):
-    assert main(["run", "tiny", "--only", "first", "--only", "th*", "--source", "drawn", "--quick"]) == 0
+    assert main(["run", "tiny", "--only", "first", "--only", "th*", "--source", "synthetic", "--quick"]) == 0
     out = capsys.readouterr().out
-    assert "second," not in out and "origin: drawn" in out and "2 epochs" in out
+    assert "second," not in out and "origin: synthetic" in out and "2 epochs" in out
 
 
 def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
@@ -62,7 +62,7 @@ def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
 
 
 def test_show(tiny_study, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(studies, "results_path", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(reports, "results_path", lambda name: tmp_path / f"{name}.json")
     assert main(["show", "tiny"]) == 1
     assert capsys.readouterr().err.startswith("kit: no results are recorded for 'tiny'")
     studies.run(tiny_study, seeds=(0, 1)).save(tmp_path / "tiny.json")
@@ -78,11 +78,11 @@ def test_show(tiny_study, capsys, monkeypatch, tmp_path):
         ([], "the following arguments are required: COMMAND"),
         (["walk"], "invalid choice: 'walk'"),
         (["run"], "required: STUDY"),
-        (["run", "nothing"], "no study is called 'nothing'"),
+        (["run", "nothing"], "no study or search is called 'nothing'"),
         (["run", "tiny", "--only", "fourth"], "no experiment of 'tiny' is called 'fourth'"),
         (["run", "tiny", "--seeds", "0"], "'0' is no whole number of at least 1"),
-        (["run", "tiny", "--source", "real life"], "invalid choice: 'real life'"),
-        (["show", "nothing"], "no study is called 'nothing'"),
+        (["run", "tiny", "--source", "real life"], "source is 'real life'; it should be real or synthetic"),
+        (["show", "nothing"], "no study or search is called 'nothing'"),
         (["fetch", "nothing"], "nothing"),
     ],
 )

@@ -106,7 +106,7 @@ def test_unofficial_content_is_loaded_with_a_warning_and_said(folder, contents):
 
 def test_missing_file_is_an_error_and_no_download(folder):
     (folder / NAMES[2]).unlink()
-    load_error(FileNotFoundError, str(folder), NAMES[2], "http://127.0.0.1:9/", 'source="drawn"')
+    load_error(FileNotFoundError, str(folder), NAMES[2], "http://127.0.0.1:9/", 'source="synthetic"')
 
 
 def test_gzip_cut_short(folder):
@@ -156,7 +156,7 @@ def test_the_real_set_is_verified(monkeypatch):
 def test_unknown_name_source_and_size():
     with pytest.raises(ValueError, match=r"unknown dataset 'fashion': known are fashion_mnist, mnist"):
         kit.datasets.load("fashion")
-    with pytest.raises(ValueError, match=r"source is 'fake'; it should be real or drawn"):
+    with pytest.raises(ValueError, match=r"source is 'fake'; it should be real or synthetic"):
         kit.datasets.load("mnist", source="fake")
     with pytest.raises(ValueError, match=r"image_size is 32; mnist has images of 28 pixels"):
         kit.datasets.load("mnist", image_size=32)
@@ -164,14 +164,14 @@ def test_unknown_name_source_and_size():
 
 def test_source_is_taken_from_the_environment(monkeypatch, card):
     one = kit.datasets.Split(np.zeros((1, 28, 28, 1), np.uint8), np.zeros(1, int))
-    drawn = {"train": one, "test": one}
-    monkeypatch.setattr(registry, "cards", (replace(card, draw=lambda: drawn),))
-    monkeypatch.setenv("KIT_SOURCE", "drawn")
-    assert kit.datasets.load("fashion_mnist", image_size=28).origin == "drawn"
+    synthetic = {"train": one, "test": one}
+    monkeypatch.setattr(registry, "cards", (replace(card, generate=lambda: synthetic),))
+    monkeypatch.setenv("KIT_SOURCE", "synthetic")
+    assert kit.datasets.load("fashion_mnist", image_size=28).origin == "synthetic"
     monkeypatch.setenv("KIT_SOURCE", "fake")
     with pytest.raises(ValueError, match=r"KIT_SOURCE is 'fake'"):
         kit.datasets.load("fashion_mnist")
-    assert kit.datasets.load("fashion_mnist", source="drawn").origin == "drawn"
+    assert kit.datasets.load("fashion_mnist", source="synthetic").origin == "synthetic"
 
 
 def test_import_is_light_and_silent():
@@ -243,7 +243,7 @@ def test_download_of_other_content(server, contents):
     altered = bytearray(contents[NAMES[1]])
     altered[-1] ^= 1
     (served / NAMES[1]).write_bytes(gzip.compress(bytes(altered)))
-    load_error(ValueError, "not the official one", f"/{NAMES[1]} has the content sha256:", "fashion-mnist", "drawn")
+    load_error(ValueError, "not the official one", f"/{NAMES[1]} has the content sha256:", "fashion-mnist", "synthetic")
 
 
 def test_download_cut_short(server):
@@ -280,7 +280,7 @@ def test_file_gone_from_the_server(server):
 
 
 def test_no_network(card, monkeypatch, tmp_path):
-    said = ["fashion_mnist cannot be downloaded", "http://127.0.0.1:9/", 'source="drawn"']
+    said = ["fashion_mnist cannot be downloaded", "http://127.0.0.1:9/", 'source="synthetic"']
     said += [part for file in card.files for part in file]
     load_error(FileNotFoundError, *said, "$KIT_DATA/fashion-mnist")
     monkeypatch.setenv("KIT_DATA", str(tmp_path))
@@ -301,11 +301,11 @@ def test_damaged_cache_is_set_aside_and_fetched_anew(server, damage):
     data = kit.datasets.load("fashion_mnist")
     file = cache.path(data.card)
     file.write_bytes(damage(file.read_bytes()))
-    with pytest.warns(UserWarning, match=r"is damaged .* moved to fashion_mnist_28.damaged") as caught:
+    with pytest.warns(UserWarning, match=r"is damaged .* set aside as fashion_mnist_28.npz.damaged") as caught:
         again = kit.datasets.load("fashion_mnist")
     assert len(caught) == 1 and "\n" not in str(caught[0].message) and caught[0].filename == __file__
     assert np.array_equal(again.train.x, data.train.x)
-    assert sorted(entry.name for entry in file.parent.iterdir()) == ["fashion_mnist_28.damaged", "fashion_mnist_28.npz"]
+    assert sorted(entry.name for entry in file.parent.iterdir()) == [file.name, f"{file.name}.damaged"]
 
 
 def test_cache_that_fails_half_way_leaves_nothing(card, monkeypatch):

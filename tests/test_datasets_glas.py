@@ -12,7 +12,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 import kit.datasets
 from kit.datasets import Dataset, Split, glas, registry, sources
-from kit.datasets.drawn import glands
+from kit.datasets.synthetic import glands
 
 DATA = Path(os.environ.get("KIT_DATA") or "no data")
 COUNTS = {"train": 11, "test": 3, "test_b": 2}
@@ -25,8 +25,8 @@ def nothing_set(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    return kit.datasets.load("glas", source="drawn", image_size=64)
+def synthetic():
+    return kit.datasets.load("glas", source="synthetic", image_size=64)
 
 
 def image_of(number):
@@ -138,7 +138,7 @@ def test_images_of_another_size_are_said(folder, monkeypatch):
 def test_without_the_folder_there_is_no_download(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "download", lambda card: pytest.fail("tried to download"))
     said = [registry.GLAS.homepage, "train_1.bmp to train_85.bmp", "testA_60.bmp", "testB_20.bmp", "train_1_anno.bmp"]
-    said += ["Grade.csv", 'source="drawn"']
+    said += ["Grade.csv", 'source="synthetic"']
     load_error(FileNotFoundError, "$KIT_DATA/glas", *said)
     monkeypatch.setenv("KIT_DATA", str(tmp_path))
     load_error(FileNotFoundError, str(tmp_path / "glas"), *said)
@@ -229,8 +229,8 @@ def test_grades_follow_the_images(folder):
     assert np.array_equal(glas.grades(data)["test"], found["test"])
 
 
-def test_the_drawn_grades_are_as_many_as_the_real_ones(drawn):
-    counts = {name: [(words == grade).sum() for grade in glas.GRADES] for name, words in glas.grades(drawn).items()}
+def test_the_synthetic_grades_are_as_many_as_the_real_ones(synthetic):
+    counts = {name: [(words == grade).sum() for grade in glas.GRADES] for name, words in glas.grades(synthetic).items()}
     assert counts == {"train": [37, 48], "test": [33, 27], "test_b": [4, 16]}
 
 
@@ -239,7 +239,7 @@ def test_the_drawn_grades_are_as_many_as_the_real_ones(drawn):
 
 def dataset(x, **more):
     split = Split(np.asarray(x, np.uint8), np.zeros((len(x), 1, 1, 1), np.uint8))
-    return Dataset(split, None, split, ("background", "gland"), "segmentation", registry.GLAS, "drawn", **more)
+    return Dataset(split, None, split, ("background", "gland"), "segmentation", registry.GLAS, "synthetic", **more)
 
 
 def test_stains_of_pure_dyes():
@@ -254,13 +254,13 @@ def test_stains_of_pure_dyes():
     assert haematoxylin[0] == pytest.approx(1 / np.log(1e6), rel=0.02)  # rgb2hed's unit of the absorption
 
 
-def test_stains_of_every_split(drawn):
-    stained = glas.stains(drawn.hold_out(0.2, 0, stratify=False))
+def test_stains_of_every_split(synthetic):
+    stained = glas.stains(synthetic.hold_out(0.2, 0, stratify=False))
     for name, count in {"train": 68, "validation": 17, "test": 60, "test_b": 20}.items():
         split = stained._splits()[name]
         assert split.x.shape == (count, 64, 64, 2) and split.x.dtype == np.float32
-    assert stained.extra["test_b"].x[7] == pytest.approx(rgb2hed(drawn.extra["test_b"].x[7])[..., :2], abs=1e-6)
-    assert stained.extra["test_b"].y is drawn.extra["test_b"].y and stained.origin == "drawn"
+    assert stained.extra["test_b"].x[7] == pytest.approx(rgb2hed(synthetic.extra["test_b"].x[7])[..., :2], abs=1e-6)
+    assert stained.extra["test_b"].y is synthetic.extra["test_b"].y and stained.origin == "synthetic"
     standardized = stained.standardized()
     assert standardized.train.x.mean(axis=(0, 1, 2), dtype=float) == pytest.approx([0, 0], abs=1e-4)
     assert standardized.train.x.std(axis=(0, 1, 2), dtype=float) == pytest.approx([1, 1], abs=1e-4)
@@ -268,9 +268,9 @@ def test_stains_of_every_split(drawn):
     assert standardized.extra["test_b"].x == pytest.approx((stained.extra["test_b"].x - mean) / sd, abs=1e-3)
 
 
-def test_stains_refuses_what_is_not_as_loaded(drawn):
+def test_stains_refuses_what_is_not_as_loaded(synthetic):
     with pytest.raises(ValueError, match=r"images are float32 of 3 channels; stains\(\) takes them as loaded"):
-        glas.stains(drawn.scaled())
+        glas.stains(synthetic.scaled())
     with pytest.raises(ValueError, match=r"images are uint8 of 1 channels"):
         glas.stains(dataset(np.zeros((2, 4, 4, 1))))
 
@@ -290,9 +290,9 @@ def test_extra_splits_go_along():
 
 
 @pytest.mark.parametrize("size", [64, 128])
-def test_drawn_form(size):
-    data = kit.datasets.load("glas", source="drawn", image_size=size)
-    assert data.origin == "drawn" and list(data.extra) == ["test_b"]
+def test_synthetic_form(size):
+    data = kit.datasets.load("glas", source="synthetic", image_size=size)
+    assert data.origin == "synthetic" and list(data.extra) == ["test_b"]
     for split, count in ((data.train, 85), (data.test, 60), (data.extra["test_b"], 20)):
         assert split.x.shape == (count, size, size, 3) and split.y.shape == (count, size, size, 1)
         assert split.x.dtype == split.y.dtype == np.uint8
@@ -308,7 +308,7 @@ def test_sizes():
         (256, 256),
     ]
     with pytest.raises(ValueError, match=r"image_size is 100; glas has images of 128 or 64 or 256 pixels"):
-        kit.datasets.load("glas", source="drawn", image_size=100)
+        kit.datasets.load("glas", source="synthetic", image_size=100)
 
 
 def section(seed, malignant, size):
@@ -328,13 +328,13 @@ def test_a_seed_decides_the_scene_and_the_size_does_not(malignant):
         assert np.abs(small - same_small).mean() < 8 and np.corrcoef(small.ravel(), same_small.ravel())[0, 1] > 0.95
 
 
-def test_drawn_images_differ(drawn):
-    images = np.concatenate([drawn.train.x, drawn.test.x, drawn.extra["test_b"].x])
+def test_synthetic_images_differ(synthetic):
+    images = np.concatenate([synthetic.train.x, synthetic.test.x, synthetic.extra["test_b"].x])
     assert len({image.tobytes() for image in images}) == 165
 
 
-def test_no_colour_tells_a_gland_but_its_surroundings_help(drawn):
-    x, y = drawn.train.x, drawn.train.y[..., 0] > 0
+def test_no_colour_tells_a_gland_but_its_surroundings_help(synthetic):
+    x, y = synthetic.train.x, synthetic.train.y[..., 0] > 0
     pale = x.min(axis=-1) > 220
     assert 0.1 < pale.mean() < 0.25 and 0.35 < y[pale].mean() < 0.65  # a lumen here, glass and cracks there
     dark = x.astype(int).sum(axis=-1) < 350
@@ -349,7 +349,7 @@ def test_no_colour_tells_a_gland_but_its_surroundings_help(drawn):
     assert accuracy[0] < 0.75 and accuracy[1] > accuracy[0] + 0.03
 
 
-def test_the_stains_find_the_drawn_nuclei():
+def test_the_stains_find_the_synthetic_nuclei():
     """The painter's amounts come back from the colours: more haematoxylin in the rims, none in the glass."""
     image, mask = section(3, False, 128)
     haematoxylin, eosin = np.moveaxis(rgb2hed(image)[..., :2], -1, 0)

@@ -21,7 +21,7 @@ def data():
         classes=("a", "b"),
         task="multiclass",
         card=registry.MNIST,
-        origin="drawn",
+        origin="synthetic",
     )
 
 
@@ -33,7 +33,7 @@ def test_hold_out_moves_a_stratified_part(data):
     for x, y in (held.train, held.validation):
         assert np.array_equal(y, x[:, 0, 0, 0] >= 80)
     assert data.validation is None and len(data.train.x) == 100
-    assert held.test is data.test and held.origin == "drawn"
+    assert held.test is data.test and held.origin == "synthetic"
 
 
 def test_hold_out_follows_its_seed(data):
@@ -128,6 +128,6 @@ def test_a_dataset_is_frozen_and_says_what_it_is(data):
     with pytest.raises(FrozenInstanceError):
         data.origin = "real"
     assert repr(data.hold_out(0.15, 0)) == (
-        "Dataset mnist (drawn), multiclass, 2 classes: train (85, 2, 2, 1) uint8, validation (15, 2, 2, 1) uint8, "
+        "Dataset mnist (synthetic), multiclass, 2 classes: train (85, 2, 2, 1) uint8, validation (15, 2, 2, 1) uint8, "
         "test (10, 2, 2, 1) uint8"
     )

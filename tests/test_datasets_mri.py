@@ -11,7 +11,7 @@ from PIL import Image
 
 import kit.datasets
 from kit.datasets import mri, registry
-from kit.datasets.drawn import slices
+from kit.datasets.synthetic import slices
 
 HEAD = "id,label1,label2,label3"
 UNVERIFIED = "ignore:mri is not verified:UserWarning"
@@ -128,7 +128,7 @@ def test_a_set_like_the_reports_is_not(monkeypatch):
 
 def test_no_folder(folder, monkeypatch):
     shutil.rmtree(folder)
-    said = ["train.csv", "id,label1,label2,label3", "ID.png, ID.jpg, ID.npy", 'source="drawn"']
+    said = ["train.csv", "id,label1,label2,label3", "ID.png, ID.jpg, ID.npy", 'source="synthetic"']
     load_error(FileNotFoundError, "mri is not there", str(folder), *said)
     monkeypatch.delenv("KIT_DATA")
     load_error(FileNotFoundError, "$KIT_DATA/mri", *said)
@@ -137,7 +137,7 @@ def test_no_folder(folder, monkeypatch):
 @pytest.mark.parametrize("gone", ["train.csv", "test.csv", "validation"])
 def test_a_part_of_the_folder_missing(folder, gone):
     shutil.move(folder / gone, folder / "elsewhere")
-    load_error(FileNotFoundError, f"{folder / gone} is missing", 'source="drawn"')
+    load_error(FileNotFoundError, f"{folder / gone} is missing", 'source="synthetic"')
 
 
 @pytest.mark.parametrize(
@@ -311,8 +311,8 @@ def test_what_is_no_submission(folder, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def drawn():
-    return slices.draw(seed=0, train=600, validation=150, test=90)
+def synthetic():
+    return slices.generate(seed=0, train=600, validation=150, test=90)
 
 
 def test_the_labels_are_as_frequent_as_in_the_real_set():
@@ -325,15 +325,15 @@ def test_the_labels_are_as_frequent_as_in_the_real_set():
         assert 0.4 < y[: n // 2].any(axis=1).mean() < 0.6  # in random order
 
 
-def test_form_of_the_drawn(drawn):
+def test_form_of_the_synthetic(synthetic):
     for name, count in (("train", 600), ("validation", 150), ("test", 90)):
-        x, y = drawn[name]
+        x, y = synthetic[name]
         assert x.shape == (count, 64, 64, 3) and x.dtype == np.uint8 and y.shape == (count, 3) and y.dtype == np.uint8
         assert np.array_equal(x[..., 0], x[..., 1]) and np.array_equal(x[..., 0], x[..., 2])
         assert len({image.tobytes() for image in x}) == count
-    x = drawn["train"].x[..., 0]
+    x = synthetic["train"].x[..., 0]
     assert x[:, :3, :3].mean() < 20 and 80 < x[:, 24:40, 24:40].mean() < 150  # black corners, grey brain
-    labelled = drawn["train"].y.any(axis=1)
+    labelled = synthetic["train"].y.any(axis=1)
     covered = (x > 40).mean(axis=(1, 2))  # by the head: smaller near the crown, where labels are rare
     assert (
         covered[~labelled].mean() < covered[labelled].mean() - 0.05
@@ -341,9 +341,9 @@ def test_form_of_the_drawn(drawn):
     )
 
 
-def test_a_seed_decides_everything(drawn):
-    same, other = (slices.draw(seed=seed, train=600, validation=150, test=90) for seed in (0, 1))
-    for name, split in drawn.items():
+def test_a_seed_decides_everything(synthetic):
+    same, other = (slices.generate(seed=seed, train=600, validation=150, test=90) for seed in (0, 1))
+    for name, split in synthetic.items():
         assert all(np.array_equal(a, b) for a, b in zip(split, same[name]))
         assert not np.array_equal(split.x, other[name].x)
 
@@ -364,10 +364,10 @@ def test_a_lesion_is_small_and_anywhere(label, sign):
     assert without[::2][touched].mean() > 0.3  # in the brain, not in the dark skull or outside
 
 
-def test_load_and_a_submission_of_the_drawn(monkeypatch, tmp_path):
-    small = replace(registry.MRI, draw=lambda: slices.draw(seed=0, train=20, validation=10, test=4))
+def test_load_and_a_submission_of_the_synthetic(monkeypatch, tmp_path):
+    small = replace(registry.MRI, generate=lambda: slices.generate(seed=0, train=20, validation=10, test=4))
     monkeypatch.setattr(registry, "cards", (small,))
-    data = kit.datasets.load("mri", source="drawn")
-    assert data.origin == "drawn" and len(data.validation.x) == 10 and data.test.y.shape == (4, 3)
-    mri.write_submission(tmp_path / "drawn.csv", data, data.test.y)
-    assert [row.split(",")[0] for row in (tmp_path / "drawn.csv").read_text().split()] == ["id", "0", "1", "2", "3"]
+    data = kit.datasets.load("mri", source="synthetic")
+    assert data.origin == "synthetic" and len(data.validation.x) == 10 and data.test.y.shape == (4, 3)
+    mri.write_submission(tmp_path / "synthetic.csv", data, data.test.y)
+    assert [row.split(",")[0] for row in (tmp_path / "synthetic.csv").read_text().split()] == ["id", "0", "1", "2", "3"]

@@ -24,9 +24,9 @@ def cells(path, kind="code"):
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow", reason="once is enough")
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, tmp_path):
-    """With nbmake, on drawn data, with few epochs; in a copy, so that the kept outputs stay."""
+    """With nbmake, on synthetic data, with few epochs; in a copy, so that the kept outputs stay."""
     copy = shutil.copy(path, tmp_path)
-    settings = {"KIT_PROFILE": "quick", "KIT_SOURCE": "drawn", "KIT_RUNS": str(tmp_path / "runs")}
+    settings = {"KIT_PROFILE": "quick", "KIT_SOURCE": "synthetic", "KIT_RUNS": str(tmp_path / "runs")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--nbmake", "--nbmake-timeout=300", "--rootdir", str(tmp_path), copy],
         env=os.environ | settings, cwd=tmp_path, capture_output=True, text=True,

@@ -33,7 +33,7 @@ def dataset(x=None, y=(0, 2, 2, 1, 2, 0), validation=True, classes=NAMES):
         validation=held if validation else None,
         test=held,
         classes=classes,
-        origin="drawn",
+        origin="synthetic",
         card=SimpleNamespace(title="Fashion-MNIST"),
     )
 
@@ -86,7 +86,7 @@ def test_class_distribution_counts_each_class_of_each_split():
     assert words(figure.axes[0]) == ["2", "1", "3"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(NAMES)
     assert all(ax.yaxis_inverted() for ax in figure.axes)
-    assert figure.get_suptitle() == "Fashion-MNIST (drawn)"
+    assert figure.get_suptitle() == "Fashion-MNIST (synthetic)"
     assert len(plots.class_distribution(dataset(validation=False)).axes) == 2
 
 
@@ -114,7 +114,7 @@ def test_images_show_any_scale_with_class_names(x, shown, channels):
     assert [ax.get_title() for ax in figure.axes] == ["coat", "bag", "boot"]
     np.testing.assert_allclose([ax.images[0].get_array().max() for ax in figure.axes], shown, atol=1e-6)
     assert figure.axes[0].images[0].get_clim() == (0, 1)
-    assert "Fashion-MNIST (drawn)" in figure.get_suptitle()
+    assert "Fashion-MNIST (synthetic)" in figure.get_suptitle()
     assert f"pixels {x.min():.3g} to {x.max():.3g}" in figure.get_suptitle()
 
 
@@ -127,13 +127,13 @@ def test_images_are_the_first_n():
 
 @pytest.mark.parametrize("wrap", [dict, lambda values: SimpleNamespace(history=values)])
 def test_curves_of_one_history(wrap):
-    figure = plots.curves(wrap(history(4)), title="Fashion-MNIST (drawn)")
+    figure = plots.curves(wrap(history(4)), title="Fashion-MNIST (synthetic)")
     assert [ax.get_ylabel() for ax in figure.axes] == ["loss", "accuracy"]
     training, validation = figure.axes[0].lines
     assert training.get_linestyle() == "--" and validation.get_linestyle() == "-"
     assert list(training.get_xdata()) == [1, 2, 3, 4] and list(training.get_ydata()) == [1, 1 / 2, 1 / 3, 1 / 4]
     assert list(validation.get_ydata()) == pytest.approx([1.1, 0.6, 1 / 3 + 0.1, 0.35])
-    assert legend(figure) == ["training", "validation"] and figure.get_suptitle() == "Fashion-MNIST (drawn)"
+    assert legend(figure) == ["training", "validation"] and figure.get_suptitle() == "Fashion-MNIST (synthetic)"
 
 
 def test_curves_of_several_runs():
@@ -177,7 +177,7 @@ def test_confusion_matrix_takes_a_class_without_images_and_draws_on_given_axes()
 
 
 def test_confusion_matrices_share_their_labels():
-    figure = plots.confusion_matrices({f"net {i}": MATRIX for i in range(5)}, NAMES, title="Fashion-MNIST (drawn)")
+    figure = plots.confusion_matrices({f"net {i}": MATRIX for i in range(5)}, NAMES, title="Fashion-MNIST (synthetic)")
     assert [ax.get_title() for ax in figure.axes] == [f"net {i}" for i in range(5)]
     assert [len(ax.get_yticks()) for ax in figure.axes] == [3, 0, 0, 3, 0]
     # The third has nothing below it.
@@ -205,10 +205,10 @@ def test_reported_beside_reproduced_places_marks_and_intervals():
     assert words(ax) == ["failed"] and ax.get_xlabel() == "accuracy"
     assert legend(figure) == ["reported", "reproduced", "not comparable"]
     assert "(real data)" in figure.get_suptitle()
-    two = table(metric=["accuracy", "dice", "dice"], origin=["real", "drawn", None])
+    two = table(metric=["accuracy", "dice", "dice"], origin=["real", "synthetic", None])
     by_metric = plots.reported_beside_reproduced(two)
     assert [ax.get_xlabel() for ax in by_metric.axes] == ["accuracy", "dice"]
-    assert "(real and drawn data)" in by_metric.get_suptitle()
+    assert "(real and synthetic data)" in by_metric.get_suptitle()
 
 
 def test_figures_can_be_drawn_and_leave_nothing_behind(net):

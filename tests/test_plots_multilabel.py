@@ -22,7 +22,7 @@ def dataset(y=Y, test_y=None):
         validation=split(y[:2], 2),
         test=split(test_y, 5),
         classes=LABELS,
-        origin="drawn",
+        origin="synthetic",
         card=SimpleNamespace(title="MRI"),
     )
 
@@ -41,7 +41,7 @@ def test_combinations_are_counted_for_each_split_that_has_labels():
     ]  # fmt: skip
     assert [widths(ax) for ax in figure.axes] == [[2, 1, 0, 1, 1, 1, 0, 0], [1, 1, 0, 0, 0, 0, 0, 0]]
     assert [text.get_text() for text in figure.axes[0].texts] == ["2", "1", "0", "1", "1", "1", "0", "0"]
-    assert figure.get_suptitle() == "MRI (drawn)" and figure.axes[0].yaxis_inverted()
+    assert figure.get_suptitle() == "MRI (synthetic)" and figure.axes[0].yaxis_inverted()
     assert widths(plots.label_combinations(dataset(test_y=[[1, 1, 0]] * 5)).axes[2])[4] == 5
 
 
@@ -54,8 +54,8 @@ def test_the_distribution_passes_over_a_split_without_labels():
 def test_each_label_has_a_matrix_of_its_own():
     scores = [[0.1, 0.2, 0], [0.9, 0.1, 0], [0.4, 0.8, 0], [0.5, 0.3, 0], [0.0, 0.6, 0], [0.2, 0.1, 0]]
     predicted = np.array(scores) >= 0.5
-    figure = plots.label_confusion_matrices(Y, predicted, LABELS, title="CNN (drawn)")
-    assert [ax.get_title() for ax in figure.axes] == list(LABELS) and figure.get_suptitle() == "CNN (drawn)"
+    figure = plots.label_confusion_matrices(Y, predicted, LABELS, title="CNN (synthetic)")
+    assert [ax.get_title() for ax in figure.axes] == list(LABELS) and figure.get_suptitle() == "CNN (synthetic)"
     # true down, predicted across: absent before borne; an empty cell is a zero
     # blob: one of three missed; ring: two of five invented, the only one missed; rim: never predicted
     cells = [[text.get_text() for text in ax.texts] for ax in figure.axes]

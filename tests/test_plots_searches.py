@@ -34,13 +34,13 @@ def points(line):
 
 def test_the_history_keeps_the_best_of_the_finished():
     table = found(val_accuracy=[0.5, 0.4, 0.7, 0.6, 0.9, NAN])
-    figure = plots.optimization_history(table, title="Organs (drawn)")
+    figure = plots.optimization_history(table, title="Organs (synthetic)")
     [ax] = figure.axes
     best, finished, pruned, nothing = ax.lines
     assert list(best.get_ydata()) == [0.5, 0.5, 0.7, 0.7, 0.7, 0.7]  # a pruned trial is never the best
     assert points(finished) == [(1, 0.5), (2, 0.4), (3, 0.7), (4, 0.6)]
     assert points(pruned) == [(5, 0.9)] and pruned.get_markerfacecolor() == "none"
-    assert list(nothing.get_xdata()) == [6] and figure.get_suptitle() == "Organs (drawn)"
+    assert list(nothing.get_xdata()) == [6] and figure.get_suptitle() == "Organs (synthetic)"
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert said == ["best so far", "finished", "pruned", "diverged or failed"]
     assert len(plots.optimization_history(SearchResult(table.table.head(3), {}, None)).axes[0].lines) == 2
@@ -120,7 +120,7 @@ def test_a_single_trial_and_mixed_values_are_drawn():
 
 def test_class_recall_is_the_diagonal_over_its_row():
     matrices = {"MLP": [[1, 1, 0], [0, 2, 0], [1, 0, 3]], "CNN": [[2, 0, 0], [0, 2, 0], [0, 0, 4]]}
-    figure = plots.class_recall(matrices, ("liver", "lung", "spleen"), "spleen", title="Organs (drawn)")
+    figure = plots.class_recall(matrices, ("liver", "lung", "spleen"), "spleen", title="Organs (synthetic)")
     assert bars(figure) == {"MLP": 0.75, "CNN": 1.0}
     assert figure.axes[0].get_xlabel() == "recall of spleen" and figure.axes[0].yaxis_inverted()
 

@@ -3,17 +3,24 @@
 import pytest
 import tiny
 
-from kit import profile
+from kit import machine, profile, progress
 
 
 def test_full_is_the_default(monkeypatch):
-    for value in (None, "full", "fast"):
+    for value in (None, "full", ""):
         monkeypatch.delenv("KIT_PROFILE", raising=False)
-        if value:
+        if value is not None:
             monkeypatch.setenv("KIT_PROFILE", value)
         data = tiny.data()
         assert (profile.name(), profile.epochs(100), profile.trials(50)) == ("full", 100, 50)
         assert profile.images(data) is data
+
+
+@pytest.mark.parametrize("typed", ["qick", "Quick", "fast"])
+def test_anything_else_is_an_error_in_one_line(typed, monkeypatch):
+    monkeypatch.setenv("KIT_PROFILE", typed)
+    with pytest.raises(ValueError, match=rf"^KIT_PROFILE is '{typed}'; it should be full or quick$"):
+        profile.epochs(100)
 
 
 def test_quick_cuts_but_never_adds(monkeypatch):
@@ -27,7 +34,7 @@ def test_quick_cuts_but_never_adds(monkeypatch):
 def test_the_description_says_everything():
     import keras
 
-    said = profile.describe(tiny.data())
+    said = machine.describe(tiny.data())
     for part in (
         "profile: full",
         "data: Tiny, real",
@@ -56,7 +63,7 @@ def test_a_notebook_is_watched_and_a_plain_process_is_not(monkeypatch):
     import sys
     from types import SimpleNamespace
 
-    assert not profile.watched()
+    assert not progress.watched()
     for shell, watched in ((None, False), (SimpleNamespace(), False), (SimpleNamespace(kernel=1), True)):
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
-        assert profile.watched() is watched
+        assert progress.watched() is watched

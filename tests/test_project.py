@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from kit import search, studies
+from kit import reports
 from kit.__main__ import as_markdown, parser
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 TABLES = dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end -->", README, re.S))
 
 
-@pytest.mark.parametrize("name", (*studies.names(), *search.names()))
+@pytest.mark.parametrize("name", reports.names())
 def test_the_readme_shows_the_recorded_table(name):
-    if not studies.results_path(name).exists():
+    if not reports.results_path(name).exists():
         pytest.skip("nothing recorded yet")
-    results = studies.recorded(name) if name in studies.names() else search.recorded(name)[1]
+    results = reports.recorded(name)
+    results = results[1] if isinstance(results, tuple) else results
     assert TABLES[name] == as_markdown(results.table()), f"print it with: kit show {name} --markdown"
 
 

@@ -252,7 +252,7 @@ def test_the_datas_own_validation_split_is_used(find):
 
 def test_the_quick_profile_cuts_trials_and_epochs_and_a_notebook_shows_one_bar(find, monkeypatch, capfd):
     monkeypatch.setenv("KIT_PROFILE", "quick")
-    monkeypatch.setattr("kit.profile.watched", lambda: True)
+    monkeypatch.setattr("kit.progress.watched", lambda: True)
     table = find(epochs=50).table
     assert len(table) == 2 and (table.epochs == 2).all()
     shown = capfd.readouterr().out.strip()

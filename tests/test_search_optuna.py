@@ -315,9 +315,9 @@ def test_the_same_seed_searches_the_same_and_zero_is_a_seed(find, untrained, tmp
 def test_a_damaged_database_is_set_aside(find, tmp_path):
     first = find(space={"units": [2, 3]})
     (tmp_path / "search" / "optuna.db").write_bytes(b"not a database" * 100)
-    with pytest.warns(UserWarning, match=r"optuna.db is damaged \(.*\); set aside as optuna.damaged") as caught:
+    with pytest.warns(UserWarning, match=r"optuna.db is damaged \(.*\); set aside as optuna.db.damaged") as caught:
         again = find(space={"units": [2, 3]})
-    assert outcome(again).equals(outcome(first)) and (tmp_path / "search" / "optuna.damaged").exists()
+    assert outcome(again).equals(outcome(first)) and (tmp_path / "search" / "optuna.db.damaged").exists()
     (said,) = (warning for warning in caught if warning.category is UserWarning)
     assert said.filename == __file__ and "\n" not in str(said.message)
 
@@ -338,7 +338,7 @@ def test_no_model_is_kept(find):
 
 def test_the_quick_profile_cuts_trials_and_epochs_and_a_notebook_shows_one_bar(find, monkeypatch, capfd):
     monkeypatch.setenv("KIT_PROFILE", "quick")
-    monkeypatch.setattr("kit.profile.watched", lambda: True)
+    monkeypatch.setattr("kit.progress.watched", lambda: True)
     table = find(epochs=50).table
     assert len(table) == 2 and (table.epochs == 2).all()
     shown = capfd.readouterr().out.strip()

@@ -11,10 +11,9 @@ import pandas as pd
 import pytest
 import tiny
 
-from kit import models, search, studies
+from kit import models, reports, search, studies
 from kit.__main__ import main
-from kit.search import reported
-from kit.search.reported import everything
+from kit.search.search import everything
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ def small(monkeypatch):
         validation_split=0.2,
         reported={"accuracy": 0.5},
     )
-    monkeypatch.setitem(reported._SEARCHES, "small", one)
+    tiny.register(monkeypatch, one)
     return one
 
 
@@ -43,14 +42,14 @@ def net(input_shape, classes, *, kernel):
 
 @pytest.fixture
 def recorded_here(monkeypatch, tmp_path):
-    monkeypatch.setattr(studies, "results_path", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(reports, "results_path", lambda name: tmp_path / f"{name}.json")
     return tmp_path / "small.json"
 
 
 @pytest.mark.parametrize("name, size", [("fashion-ladder-mlp-talos", 108), ("fashion-ladder-cnn-talos", 864),
                                         ("fashion-compare-keras-tuner", 18)])  # fmt: skip
 def test_the_spaces_are_the_reports(name, size):
-    one = search.get(name)
+    one = reports.get(name)
     assert math.prod(len(values) for values in one.space.values()) == size
     largest = {name: values[-1] for name, values in one.space.items()}
     experiment = one.best_study(largest, 7).experiments[0]
@@ -63,7 +62,7 @@ def test_the_spaces_are_the_reports(name, size):
 
 
 def test_the_reports_best_nets():
-    mlp, cnn = search.get("fashion-ladder-mlp-talos"), search.get("fashion-ladder-cnn-talos")
+    mlp, cnn = reports.get("fashion-ladder-mlp-talos"), reports.get("fashion-ladder-cnn-talos")
     best = mlp.build((28, 28, 1), 10, units=256, hidden_layers=3, dropout=0.2)
     assert best.count_params() == (784 + 1) * 256 + 2 * (256 + 1) * 256 + (256 + 1) * 10
     best = cnn.build(
@@ -76,7 +75,7 @@ def test_the_reports_best_nets():
 
 
 def test_the_best_is_fitted_again_and_tested(small):
-    found, results = search.run("small", seeds=(0, 1))
+    found, results = reports.run("small", seeds=(0, 1))
     assert len(found.table) == 3 and found.best["learning_rate"] == 0.1
     (row,) = results.table().itertuples()
     assert row.Index == f"best: batch_size 16, learning_rate 0.1, kernel {found.best['kernel']}"
@@ -95,7 +94,7 @@ def test_the_best_is_fitted_on_all_training_images():
 
 
 def test_the_best_epoch_is_that_of_the_lowest_validation_loss(small):
-    found, _ = search.run("small")
+    found, _ = reports.run("small")
     trials = [json.loads(path.read_text()) for path in Path(os.environ["KIT_RUNS"], "search").glob("*.json")]
     wanted = {name: str(value) for name, value in found.best.items()}
     (best,) = (trial for trial in trials if trial["settings"] == wanted)
@@ -105,7 +104,7 @@ def test_the_best_epoch_is_that_of_the_lowest_validation_loss(small):
 
 def test_no_finished_trial_leaves_no_best(small, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(small.space, "learning_rate", [1e30])
-    found, results = search.run("small")
+    found, results = reports.run("small")
     assert found.best is None and results is None
     assert main(["run", "small"]) == 1
     assert "kit: small: no trial finished" in capsys.readouterr().err
@@ -114,17 +113,17 @@ def test_no_finished_trial_leaves_no_best(small, monkeypatch, tmp_path, capsys):
 
 
 def test_what_is_recorded_is_what_was_found(small, recorded_here, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"run it with kit.search.run\('small'\)"):
-        search.recorded("small")
-    found, results = search.run("small")
+    with pytest.raises(FileNotFoundError, match=r"run it with kit.reports.run\('small'\)"):
+        reports.recorded("small")
+    found, results = reports.run("small")
     search.save(recorded_here, found, results)
-    again, results_again = search.recorded("small")
+    again, results_again = reports.recorded("small")
     pd.testing.assert_frame_equal(again.table, found.table)
     assert (again.best, again.best_epoch) == (found.best, found.best_epoch) and again.library is None
     pd.testing.assert_frame_equal(results_again.table(), results.table())
     monkeypatch.setenv("KIT_PROFILE", "quick")
     with pytest.raises(ValueError, match="only whole, full runs are recorded"):
-        search.save(recorded_here, *search.run("small"))
+        search.save(recorded_here, *reports.run("small"))
 
 
 def test_the_command_line_runs_and_shows_searches(small, recorded_here, capsys):
@@ -144,17 +143,24 @@ def test_the_command_line_runs_and_shows_searches(small, recorded_here, capsys):
         assert "small is a search" in capsys.readouterr().err
 
 
-def test_an_unknown_search_is_one_line():
-    with pytest.raises(ValueError, match="no search is called 'x'; there are: fashion-ladder-mlp-talos, "):
-        search.run("x")
+def test_an_unknown_name_and_a_name_for_a_search_are_one_line():
+    with pytest.raises(ValueError, match="no study or search is called 'x'; there are: fashion-ladder-mlp, "):
+        reports.run("x")
+    with pytest.raises(ValueError, match=r"search='organ-cnn-optuna'; it must be a Search, such as kit.reports.get"):
+        search.run("organ-cnn-optuna")
+    with pytest.raises(ValueError, match=r"study='organ'; it must be a Study, such as kit.reports.get\('organ'\)"):
+        studies.run("organ")
 
 
-@pytest.mark.parametrize("name", search.names())
+SEARCHES = [name for name in reports.names() if isinstance(reports.get(name), search.Search)]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
 def test_recorded_searches_are_whole_and_full(name):
-    if not studies.results_path(name).exists():
+    if not reports.results_path(name).exists():
         pytest.skip("nothing recorded yet")
-    one = search.get(name)
-    found, results = search.recorded(name)
+    one = reports.get(name)
+    found, results = reports.recorded(name)
     assert len(found.table) == (one.trials or math.prod(len(values) for values in one.space.values()))
     assert not found.table.duplicated(list(one.space)).any()
     for parameter, values in one.space.items():

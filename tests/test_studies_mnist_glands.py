@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from kit import models, studies, training
+from kit import models, reports, studies, training
 from kit.datasets import Dataset, Split
-from kit.studies import Experiment, Study, glands, mnist_cnn
+from kit.reports import glands, mnist_cnn
+from kit.studies import Experiment, Study
 
-MNIST, GLANDS = studies.get("mnist-cnn"), studies.get("glands")
+MNIST, GLANDS = reports.get("mnist-cnn"), reports.get("glands")
 
 
 def row(study, name):
@@ -92,7 +93,7 @@ def test_what_the_gland_nets_learn_from(monkeypatch):
     x = np.random.default_rng(0).integers(0, 256, (10, 4, 4, 3)).astype(np.uint8)
     card = SimpleNamespace(name="glas", title="GlaS")
     loaded = Dataset(
-        Split(x, y), None, Split(x, y), ("no", "yes"), "segmentation", card, "drawn", {"test_b": Split(x, y)}
+        Split(x, y), None, Split(x, y), ("no", "yes"), "segmentation", card, "synthetic", {"test_b": Split(x, y)}
     )
     monkeypatch.setattr("kit.datasets.load", lambda name, source: loaded)
     assert glands.data().train.x.shape == (10, 4, 4, 2) and glands.colours().train.x.shape == (10, 4, 4, 3)

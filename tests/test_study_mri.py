@@ -1,6 +1,6 @@
 """The study `mri`: rows that equal the report's, flips, mirrored copies, and the reports beside ours.
 
-Trained are nets on 160 drawn slices, two epochs each: enough to see that a row runs and what its record gives.
+Trained are nets on 160 synthetic slices, two epochs each: enough to see that a row runs and what its record gives.
 """
 
 import importlib.util
@@ -15,13 +15,13 @@ import pytest
 import sklearn.metrics
 from keras import layers
 
-from kit import models, studies, training
+from kit import models, reports, studies, training
 from kit.datasets.dataset import Dataset
-from kit.datasets.drawn import slices
 from kit.datasets.registry import MRI
-from kit.studies import mri
+from kit.datasets.synthetic import slices
+from kit.reports import mri
 
-STUDY = studies.get("mri")
+STUDY = reports.get("mri")
 ROWS = {row.name: row for row in STUDY.experiments}
 HORIZONTAL, VERTICAL, BOTH = ("horizontal",), ("vertical",), ("horizontal", "vertical")
 # What may become of an image: the axes of (n, height, width, 3) that are turned round.
@@ -30,9 +30,9 @@ FLIPPED = {(): [()], HORIZONTAL: [(), 2], VERTICAL: [(), 1], BOTH: [(), 2, 1, (1
 
 @pytest.fixture
 def small(monkeypatch):
-    """Drawn slices, but few of them, and the quick profile's two epochs."""
+    """Synthetic slices, but few of them, and the quick profile's two epochs."""
     monkeypatch.setenv("KIT_PROFILE", "quick")
-    splits = slices.draw(seed=0, train=160, validation=60, test=20)
+    splits = slices.generate(seed=0, train=160, validation=60, test=20)
 
     def load(name, *, source=None):
         assert name == "mri"
@@ -101,7 +101,7 @@ def test_the_other_rows_change_one_thing_each():
 
 def test_the_labels_of_the_test_images_are_left_out(small):
     assert small.test.y is not None and mri.data().test.y is None
-    assert mri.data().test.x is small.test.x and mri.data("drawn").origin == "drawn"
+    assert mri.data().test.x is small.test.x and mri.data("synthetic").origin == "synthetic"
 
 
 def test_a_labelled_image_is_followed_by_its_mirror_image(small):
@@ -194,10 +194,10 @@ def test_flips_on_jax():
 
 def test_rows_run_and_stand_beside_the_report(small):
     names = ["CNN, horizontal flips", "CNN, labelled images mirrored", "DNN, SGD"]
-    results = studies.run(STUDY, only=names, source="drawn")
+    results = studies.run(STUDY, only=names, source="synthetic")
     table = results.table()
     assert list(table.index) == names and results.statuses().empty
-    assert set(table.verdict) == {"not comparable"} and set(table.origin) == {"drawn"}
+    assert set(table.verdict) == {"not comparable"} and set(table.origin) == {"synthetic"}
     assert table.parameters.equals(table.reported_parameters)
     assert table.reproduced.between(0, 1).all() and table.epochs.eq(2).all()
     history = results.histories()[names[0]]

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from test_transfer import small_net
 
-from kit import models, search, studies
+from kit import models, reports, search, studies
 from kit.datasets import Dataset, Split
 from kit.models.numpy_mlp import NumpyMLP
-from kit.studies import organ
+from kit.reports import organ
 
 transfer = importlib.import_module("kit.models.transfer")
-STUDY = studies.get("organ")
+STUDY = reports.get("organ")
 ROWS = {row.name: row for row in STUDY.experiments}
 CLASSES = tuple("abcdefghijk")
 
@@ -43,7 +43,7 @@ def images(side, origin):
 
 @pytest.fixture
 def small(monkeypatch):
-    """The set is small, the larger images have 32 pixels, two epochs are all, and so is a small back bone."""
+    """The set is small, the larger images have 32 pixels, two epochs are all, and so is a small backbone."""
     monkeypatch.setenv("KIT_PROFILE", "quick")
 
     def load(name, *, source=None, image_size=28):
@@ -134,25 +134,25 @@ def test_the_rows_are_trained_as_the_report_says():
 
 
 def test_normalized_pixels_are_those_behind_the_first_layer(small):
-    by_hand, pixels = organ.normalized("drawn"), organ.data("drawn")
+    by_hand, pixels = organ.normalized("synthetic"), organ.data("synthetic")
     first = ROWS["MLP, base"].build((28, 28, 1), 11).layers[0]
     for split in ("train", "validation", "test"):
         x = getattr(by_hand, split).x
         np.testing.assert_allclose(x, np.asarray(first(getattr(pixels, split).x)), atol=1e-6)
         assert x.dtype == np.float32 and x.min() >= -1
-    assert by_hand.origin == "drawn"
+    assert by_hand.origin == "synthetic"
 
 
-def test_of_the_large_drawn_images_a_third_and_of_the_real_ones_all(small):
-    drawn, real = organ.large("drawn"), organ.large("real")
-    assert [len(split.x) for split in (drawn.train, drawn.validation, drawn.test)] == [29, 22, 22]
-    assert drawn.origin == "drawn (a third)" and drawn.train.x.dtype == np.uint8
+def test_of_the_large_synthetic_images_a_third_and_of_the_real_ones_all(small):
+    synthetic, real = organ.large("synthetic"), organ.large("real")
+    assert [len(split.x) for split in (synthetic.train, synthetic.validation, synthetic.test)] == [29, 22, 22]
+    assert synthetic.origin == "synthetic (a third)" and synthetic.train.x.dtype == np.uint8
     assert real.origin == "real" and len(real.train.x) == 88 and real.train.x.shape[1:] == (32, 32, 1)
 
 
-def test_the_features_of_drawn_images_are_an_untrained_nets_and_say_so(small, tmp_path):
-    first, again = organ.features("drawn"), organ.features("drawn")
-    assert first.origin == "drawn (a third), ResNet50 untrained"
+def test_the_features_of_synthetic_images_are_an_untrained_nets_and_say_so(small, tmp_path):
+    first, again = organ.features("synthetic"), organ.features("synthetic")
+    assert first.origin == "synthetic (a third), ResNet50 untrained"
     assert first.train.x.shape == (29, 4) and first.test.x.shape == (22, 4) and (first.train.y >= 0).all()
     assert np.array_equal(first.train.x, again.train.x)
     assert len(list((tmp_path / "cache" / "features").glob("*.npy"))) == 3  # computed once
@@ -189,18 +189,18 @@ def test_the_second_softmax_within_a_compiled_net():
     assert found["loss"] > found["sparse_categorical_crossentropy"] + 0.01  # the penalty
 
 
-def test_rows_run_on_drawn_data_and_one_that_diverges_does_not_stop_them(small):
+def test_rows_run_on_synthetic_data_and_one_that_diverges_does_not_stop_them(small):
     rows = STUDY.select(["MLP, base", "MLP, base: by hand", "ResNet50*"])
     fast = partial(keras.optimizers.SGD, 1e30)  # the row's own rate takes the real number of updates
     wild = dataclasses.replace(ROWS["MLP, base at 128 px: rate too large"], optimizer=fast)
     study = dataclasses.replace(STUDY, experiments=(wild, *rows))
-    results = studies.run(study, source="drawn")
+    results = studies.run(study, source="synthetic")
     (status,) = results.statuses().status
     assert re.fullmatch("diverged in epoch [12]", status)
     table = results.table()
     assert table.verdict[wild.name] == "failed" and (table.verdict[1:] == "not comparable").all()
     assert table.reproduced[1:].notna().all()
-    assert table.origin["MLP, base"] == "drawn" and "untrained" in table.origin["ResNet50, new head"]
+    assert table.origin["MLP, base"] == "synthetic" and "untrained" in table.origin["ResNet50, new head"]
     assert table.parameters["MLP, base: by hand"] == table.parameters["MLP, base"] == 269_579
     losses, entropies = results.table("twice_softmaxed_loss"), results.table("sparse_categorical_crossentropy")
     assert (losses.reproduced[1:] > 1.543).all() and losses.reported["MLP, base: by hand"] == 1.838
@@ -215,8 +215,8 @@ def test_the_printed_loss_is_better_when_it_is_lower():
     for loss, verdict in ((1.838, "reproduced"), (1.6, "better"), (2.2, "worse")):
         made = record | {"seed": 0, "origin": "real", "profile": "full", "metrics": {"twice_softmaxed_loss": loss}}
         assert studies.Results(STUDY, CLASSES, [made]).table("twice_softmaxed_loss").verdict["MLP, base"] == verdict
-    drawn = made | {"origin": "drawn (a third)"}
-    assert studies.Results(STUDY, CLASSES, [drawn]).table("twice_softmaxed_loss").verdict.item() == "not comparable"
+    synthetic = made | {"origin": "synthetic (a third)"}
+    assert studies.Results(STUDY, CLASSES, [synthetic]).table("twice_softmaxed_loss").verdict.item() == "not comparable"
 
 
 def test_the_numpy_row_is_a_numpy_mlp():
@@ -225,16 +225,16 @@ def test_the_numpy_row_is_a_numpy_mlp():
 
 
 def test_recorded_the_cnn_beats_every_mlp():
-    """At 28 pixels. On the 345 drawn images of 128 pixels the large nets come out alike."""
-    if not studies.results_path("organ").exists():
+    """At 28 pixels. On the 345 synthetic images of 128 pixels the large nets come out alike."""
+    if not reports.results_path("organ").exists():
         pytest.skip("nothing recorded yet")
-    accuracy = studies.recorded("organ").table().reproduced
+    accuracy = reports.recorded("organ").table().reproduced
     assert accuracy[accuracy.index.str.startswith("MLP")].max() + 0.05 < accuracy["CNN at 28 px"]
 
 
 # The searches
 
-SEARCHES = [name for name in search.names() if name.startswith("organ-")]
+SEARCHES = [name for name in reports.names() if name.startswith("organ-")]  # its study is "organ"
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ SEARCHES = [name for name in search.names() if name.startswith("organ-")]
      ("organ-transfer-optuna", 15)],
 )  # fmt: skip
 def test_the_spaces(name, size):
-    one = search.get(name)
+    one = reports.get(name)
     assert one.library is search.optuna and math.prod(len(values) for values in one.space.values()) == size > one.trials
     smallest, shape = {key: values[0] for key, values in one.space.items()}, (28, 28, 1)
     if name == "organ-transfer-optuna":
@@ -256,32 +256,32 @@ def test_the_spaces(name, size):
 
 
 def test_the_reports_settings_are_in_the_spaces():
-    penalties = search.get("organ-mlp-penalties-optuna").space
+    penalties = reports.get("organ-mlp-penalties-optuna").space
     assert 0.0892 in penalties["learning_rate"] and 8 in penalties["patience"]
     assert 0.000183 in penalties["l1"] and 0.0015 in penalties["l2"]
-    net = search.get("organ-cnn-optuna").build(
+    net = reports.get("organ-cnn-optuna").build(
         (28, 28, 1), 11, channels=32, kernel_size=3, pool=2, dense_layers=1, units=200
     )
     assert net.count_params() == 325_579
-    head = search.get("organ-transfer-optuna").build((2048,), 11, hidden_layers=1, units=224)
+    head = reports.get("organ-transfer-optuna").build((2048,), 11, hidden_layers=1, units=224)
     assert head.count_params() == 461_451
     assert set(SEARCHES) == {f"organ-{part}-optuna" for part in ("mlp", "mlp-penalties", "cnn", "transfer")}
 
 
 def test_a_search_runs_and_its_best_is_fitted_again(small):
     pytest.importorskip("optuna")
-    found, results = search.run("organ-transfer-optuna", source="drawn")
+    found, results = reports.run("organ-transfer-optuna", source="synthetic")
     assert len(found.table) == 2 and (found.table.status == "finished").all()
     (row,) = results.table().itertuples()
     assert row.Index == f"best: hidden_layers {found.best['hidden_layers']}, units {found.best['units']}"
-    assert row.origin == "drawn (a third), ResNet50 untrained" and row.reported == 0.923
+    assert row.origin == "synthetic (a third), ResNet50 untrained" and row.reported == 0.923
 
 
 def test_a_space_may_have_the_patience(small, monkeypatch):
     """On pure noise the validation loss soon rises, and a trial with less patience ends earlier."""
     pytest.importorskip("optuna")
     monkeypatch.delenv("KIT_PROFILE")
-    noise = organ.data("drawn")
+    noise = organ.data("synthetic")
     shuffled = np.random.default_rng(0).permutation(noise.train.y)
     noise = dataclasses.replace(noise, train=Split(noise.train.x, shuffled))
     found = search.optuna(

@@ -1,6 +1,6 @@
-"""The transfer model: its head, what its back bone is fed, features computed once, fine-tuning, bad input.
+"""The transfer model: its head, what its backbone is fed, features computed once, fine-tuning, bad input.
 
-Mostly on a back bone of two small stages in place of a net of `keras.applications`, which takes seconds to build.
+Mostly on a backbone of two small stages in place of a net of `keras.applications`, which takes seconds to build.
 """
 
 import importlib
@@ -183,11 +183,11 @@ def test_damaged_features_are_set_aside_and_made_anew(small, damage):
         file.write_bytes(b"")
     else:
         np.save(file, np.full(3, None) if damage == "pickle" else first[1:])
-    with pytest.warns(UserWarning, match=r"features in .* are damaged \(.+\); set aside as .*damaged") as caught:
+    with pytest.warns(UserWarning, match=r"is damaged \(.+\); .* the features are made anew") as caught:
         assert np.array_equal(models.features(model, IMAGES), first)
     (said,) = (warning for warning in caught if warning.category is UserWarning)
     assert "\n" not in str(said.message) and said.filename == __file__
-    assert np.array_equal(np.load(file), first) and file.with_suffix(".damaged").exists()
+    assert np.array_equal(np.load(file), first) and file.with_name(f"{file.name}.damaged").exists()
 
 
 def test_without_room_the_features_are_not_kept(small, tmp_path, monkeypatch):

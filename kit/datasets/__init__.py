@@ -1,4 +1,4 @@
-"""What is learned from: `load` a dataset by name, for real or drawn; `cards` say what each is and who made it."""
+"""What is learned from: `load` a dataset by name, for real or synthetic; `cards` say what each is and who made it."""
 
 from .dataset import Dataset, Split
 from .registry import cards, names

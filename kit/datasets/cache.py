@@ -1,34 +1,26 @@
 """Keeps what was downloaded: one uncompressed .npz file a dataset, read with NumPy alone."""
 
-import os
-import tempfile
-import warnings
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from .dataset import Split
-
-
-def root():
-    """$KIT_CACHE, else ~/.cache/kit."""
-    return Path(os.environ.get("KIT_CACHE") or "~/.cache/kit").expanduser()
 
 
 def path(card):
     """The card's file."""
-    return root() / f"{card.name}_{card.image_shape[0]}.npz"
+    return files.cache() / f"{card.name}_{card.image_shape[0]}.npz"
 
 
 def folder(card):
     """The folder of a card whose own files are kept."""
-    return root() / card.folder
+    return files.cache() / card.folder
 
 
 def read(card):
-    """The card's splits, or None where the cache has none. A damaged file is renamed and said, and gives None."""
+    """The card's splits, or None where the cache has none. A damaged file is set aside and said, and gives None."""
     file = path(card)
     if not file.exists():
         return None
@@ -42,29 +34,18 @@ def read(card):
                 raise ValueError(f"{name} images {x.shape}, labels {y.shape}")
         return splits
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        aside = file.with_suffix(".damaged")
-        os.replace(file, aside)
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        warnings.warn(f"the cached {file} is damaged ({reason}); moved to {aside.name}, fetching anew", stacklevel=4)
+        files.set_aside(file, error, "made anew")
         return None
 
 
 def write(card, splits):
-    """Keep the splits: written under a temporary name and renamed when whole. Where that fails, only a warning."""
+    """Keep the splits. Where that fails, only a warning."""
     file = path(card)
-    temporary = None
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, prefix=f"{file.stem}-", suffix=".part", delete=False) as part:
-            temporary = Path(part.name)
+        with files.writing(file) as part:
             np.savez(part, **{f"{name}_{of}": getattr(split, of) for name, split in splits.items() for of in "xy"})
-        os.replace(temporary, file)
     except OSError as error:
-        warnings.warn(
+        files.warn(
             f"{card.name} is loaded but not kept: cannot write {file} ({error.strerror or error}); set "
-            f"KIT_CACHE to a folder with room",
-            stacklevel=4,
+            f"KIT_CACHE to a folder with room"
         )
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

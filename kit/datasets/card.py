@@ -1,7 +1,5 @@
 """What is known of a dataset before it is loaded."""
 
-import functools
-import hashlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +28,7 @@ class Card:
     files: the official files, in the order in which `read` wants them.
     read: `read(folder, card)` gives ({split: Split}, complaints); a complaint is a sentence about a file whose hash is
         not the official one. Anything else that is wrong is an error.
-    draw: `draw()` gives {split: Split}, the stand-in.
+    generate: `generate()` gives {split: Split}, the stand-in.
     keep: the cache keeps the files themselves, and a download that broke off is resumed: for large ones.
     """
 
@@ -44,19 +42,11 @@ class Card:
     address: str
     files: tuple[File, ...]
     read: Callable
-    draw: Callable
+    generate: Callable
     licence: str
     citation: str
     homepage: str
     keep: bool = False
-
-
-def digest(path, like):
-    """The hash of a file as it lies there, in the form and by the algorithm of another: "sha256:..." or "md5:..."."""
-    algorithm = like.partition(":")[0]
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, functools.partial(hashlib.new, algorithm, usedforsecurity=False))
-    return f"{algorithm}:{found.hexdigest()}"
 
 
 def data_folder(card):

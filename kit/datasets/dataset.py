@@ -16,6 +16,10 @@ class Split(NamedTuple):
     x: np.ndarray
     y: np.ndarray | None
 
+    def at(self, index):
+        """The Split of these images: a slice, or an array of numbers or of True and False."""
+        return Split(self.x[index], None if self.y is None else self.y[index])
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
@@ -29,7 +33,7 @@ class Dataset:
     task: "multiclass", "multilabel" or "segmentation".
     card: what is known of the dataset (addresses, licence, citation).
     origin: "real" (its hashes are the official ones; for glas and mri, which have none, see `kit.datasets.glas.read`
-        and `kit.datasets.mri.read`), "real, unverified" or "drawn"; every result says it.
+        and `kit.datasets.mri.read`), "real, unverified" or "synthetic"; every result says it.
     extra: what else the set brings to evaluate on, {name: Split}; of glas "test_b", of most sets nothing.
     """
 
@@ -77,8 +81,7 @@ class Dataset:
             )
         except ValueError as error:
             raise ValueError(f"cannot hold out {fraction!r} of {count} images by class: {error}") from None
-        x, y = self.train
-        return replace(self, train=Split(x[kept], y[kept]), validation=Split(x[held], y[held]))
+        return replace(self, train=self.train.at(kept), validation=self.train.at(held))
 
     def take(self, n, seed):
         """Keep n of the training images, drawn at random without replacement by `seed`; the other splits stay whole.
@@ -88,13 +91,13 @@ class Dataset:
         count = len(self.train.x)
         n, seed = _whole("n", n, 1, count), _whole("seed", seed, 0, 2**32 - 1)
         chosen = np.random.default_rng(seed).choice(count, n, replace=False)
-        return replace(self, train=Split(self.train.x[chosen], self.train.y[chosen]))
+        return replace(self, train=self.train.at(chosen))
 
     def scaled(self):
         """Pixels as float32 in [0, 1]: the uint8 ones divided by 255."""
         if self.train.x.dtype != np.uint8:
             raise ValueError(f"pixels are {self.train.x.dtype}; scaled() takes them as loaded, uint8 from 0 to 255")
-        return self._each_x(lambda x: np.divide(x, 255, dtype=np.float32))
+        return self.map(lambda x: np.divide(x, 255, dtype=np.float32))
 
     def standardized(self):
         """Pixels as float32, less the mean of the training pixels and divided by their standard deviation.
@@ -109,10 +112,11 @@ class Dataset:
         if not np.all(sd > 0):
             raise ValueError("the training images are all of one brightness; they cannot be standardized")
         mean, sd = mean.astype(np.float32), sd.astype(np.float32)
-        return self._each_x(lambda x: np.subtract(x, mean, dtype=np.float32) / sd)
+        return self.map(lambda x: np.subtract(x, mean, dtype=np.float32) / sd)
 
-    def _each_x(self, change):
-        changed = {name: Split(change(split.x), split.y) for name, split in self._splits().items()}
+    def map(self, function):
+        """Put `function(x)` in place of the images `x` (n, ...) of every split; labels stay as they are."""
+        changed = {name: split._replace(x=function(split.x)) for name, split in self._splits().items()}
         return replace(self, extra={name: changed.pop(name) for name in self.extra}, **changed)
 
 

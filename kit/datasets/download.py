@@ -6,18 +6,14 @@ TensorFlow, and leaves the images in their official order, which `tfds.load` shu
 
 import http.client
 import os
-import sys
 import tempfile
 import urllib.error
 import urllib.request
-import warnings
 from pathlib import Path
 
-from tqdm import tqdm
-
-from .. import __version__, profile
+from .. import __version__, files, progress
 from . import cache
-from .card import data_folder, digest
+from .card import data_folder
 
 ANSWER_WITHIN = 8  # seconds
 
@@ -57,8 +53,7 @@ def keep(card):
         if not complaints:
             return splits
         for path in paths:
-            os.replace(path, path.with_name(f"{path.name}.damaged"))
-        warnings.warn(f"set aside as .damaged, fetching anew: {'; '.join(complaints)}", stacklevel=4)
+            files.set_aside(path, "; ".join(complaints), "fetched anew")
     for file, path in zip(card.files, paths):
         if not path.exists():
             _resume(card, file, path)
@@ -73,7 +68,6 @@ def _resume(card, file, path):
     try:
         request = urllib.request.Request(address, headers=headers | ({"Range": f"bytes={done}-"} if done else {}))
         with urllib.request.urlopen(request, timeout=ANSWER_WITHIN) as answer:
-            part.parent.mkdir(parents=True, exist_ok=True)
             done = done if answer.status == 206 else 0  # a server that sends no parts sends all of it
             _save(answer, part, done)
     except urllib.error.HTTPError as error:
@@ -84,22 +78,19 @@ def _resume(card, file, path):
         how = f"broke off after {had:,} bytes, from where the next goes on" if had else "failed"
         reason = getattr(error, "reason", error)
         raise FileNotFoundError(f"the download of {address} {how} ({reason}). {by_hand(card)}") from None
-    found = digest(part, file.hash)
+    found = files.checksum(part, file.hash)
     if found != file.hash:
         part.unlink()
         raise ValueError(f"{address} came with {found}, not the official {file.hash}. {by_hand(card)}")
-    os.replace(part, path)
+    files.keep(part, path)
 
 
 def _save(answer, part, done):
     """Write what is sent behind the first `done` bytes of a file. Raises OSError where less comes than announced."""
     length = answer.length  # None where the server does not say
     total = length and done + length
-    bar = tqdm(
-        total=total, initial=done, unit="B", unit_scale=True, desc=part.stem, file=sys.stdout,
-        disable=not profile.watched(),
-    )  # fmt: skip
-    with bar, part.open("ab" if done else "wb") as content:
+    bar = progress.bar(total=total, initial=done, unit="B", unit_scale=True, desc=part.stem)
+    with bar, files.continued(part, done) as content:
         while chunk := answer.read(2**20):
             content.write(chunk)
             bar.update(len(chunk))
@@ -109,9 +100,9 @@ def _save(answer, part, done):
 
 def by_hand(card):
     """How to do without the download, in one line."""
-    files = ", ".join(f"{file.name} ({'unpacked, ' * file.name.endswith('.gz')}{file.hash})" for file in card.files)
+    listed = ", ".join(f"{file.name} ({'unpacked, ' * file.name.endswith('.gz')}{file.hash})" for file in card.files)
     folder = data_folder(card) or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"
-    return f'By hand: put {files} from {card.address} into {folder}; or pass source="drawn"'
+    return f'By hand: put {listed} from {card.address} into {folder}; or pass source="synthetic"'
 
 
 def _knock(card):
@@ -139,7 +130,7 @@ def _fetch(card, folder):
         for file in card.files:
             address = card.address + file.name
             try:
-                Path(manager.download(address)).replace(folder / file.name)
+                files.keep(manager.download(address), folder / file.name)
             except NonMatchingChecksumError:
                 raise ValueError(
                     f"{address} came with a wrong SHA-256: it is not the official file, or was damaged on "

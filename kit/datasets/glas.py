@@ -11,7 +11,7 @@ import numpy as np
 
 from .card import data_folder
 from .dataset import Split
-from .drawn import glands
+from .synthetic import glands
 
 FILES = {"train": "train", "test": "testA", "test_b": "testB"}  # a split, and how its files' names begin
 GRADES = ("benign", "malignant")
@@ -57,7 +57,7 @@ def grades(data):
     data: a Dataset of glas: of a real one the folder's table is read again. `hold_out` and `take` change the images of
         "train" and their order; there is no entry for it where they have left fewer than were loaded.
     """
-    if data.origin == "drawn":
+    if data.origin == "synthetic":
         found = glands.grades()
     else:
         folder = data_folder(data.card)
@@ -80,7 +80,7 @@ def stains(data):
     if x.dtype != np.uint8 or x.shape[-1] != 3:
         raise ValueError(f"images are {x.dtype} of {x.shape[-1]} channels; stains() takes them as loaded, RGB uint8")
     # An image at a time: rgb2hed makes several float64 copies of what it gets.
-    return data._each_x(lambda x: np.stack([rgb2hed(image)[..., :2].astype(np.float32) for image in x]))
+    return data.map(lambda x: np.stack([rgb2hed(image)[..., :2].astype(np.float32) for image in x]))
 
 
 def _names(card):
@@ -94,14 +94,14 @@ def _check_names(folder, card):
     official = ", ".join(f"{of[0]}.bmp to {of[-1]}.bmp" for of in names.values())
     by_hand = (
         f"ask for it at {card.homepage} and put {official}, the mask of each ({names['train'][0]}_anno.bmp) and "
-        f'Grade.csv into {folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="drawn"'
+        f'Grade.csv into {folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="synthetic"'
     )
     if folder is None or not folder.is_dir():
         raise FileNotFoundError(f"{card.name} is not there, and has no download: {by_hand}")
     found = {file.name for file in folder.iterdir() if re.fullmatch(r"(train|test[AB])_\d+(_anno)?\.bmp", file.name)}
     if not found:
         raise FileNotFoundError(f"{folder} holds no image of {card.name}: {by_hand}")
-    again = 'unpack the set again, or pass source="drawn"'
+    again = 'unpack the set again, or pass source="synthetic"'
     pairs = {f"{name}.bmp": f"{name}_anno.bmp" for of in names.values() for name in of}
     for image, mask in pairs.items():
         for file, role in ((image, f"the image of {mask}"), (mask, f"the mask of {image}")):

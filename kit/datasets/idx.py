@@ -1,12 +1,12 @@
 """Reads the IDX form of MNIST and Fashion-MNIST: a short header, then bytes (http://yann.lecun.com/exdb/mnist)."""
 
 import gzip
-import hashlib
 import math
 import zlib
 
 import numpy as np
 
+from .. import files
 from .dataset import Split
 
 _UNSIGNED_BYTE = 8
@@ -23,17 +23,11 @@ def read(folder, card):
     for name, expected in card.files:
         path = _find(folder, name, card)
         contents[path] = _unpack(path, card)
-        found = fingerprint(contents[path], expected)
+        found = files.checksum(contents[path], expected)
         if found != expected:
             complaints.append(f"{path} has the content {found}, not the official {expected}")
     paths = list(contents)
     return {"train": _split(contents, *paths[:2], card), "test": _split(contents, *paths[2:], card)}, complaints
-
-
-def fingerprint(content, like):
-    """Hash of bytes, in the form and by the algorithm of another: "sha256:..." or "md5:..."."""
-    algorithm = like.split(":")[0]
-    return f"{algorithm}:{hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
 
 
 def parse(content, path, dimensions):
@@ -62,7 +56,7 @@ def _find(folder, name, card):
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f'{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it, or pass source="drawn"'
+        f'{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it, or pass source="synthetic"'
     )
 
 

@@ -16,12 +16,12 @@ import contextlib
 import csv
 import hashlib
 import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
+from .. import files, progress
 from . import cache
 from .card import data_folder
 from .dataset import Split
@@ -50,7 +50,7 @@ def read(folder, card):
     by_hand = (
         f"put train.csv and validation.csv ({','.join(('id', *LABELS))}), test.csv (id, or the same) and in train/, "
         f"validation/ and test/ an image for each row, ID{', ID'.join(IMAGES)}, into "
-        f'{folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="drawn"'
+        f'{folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="synthetic"'
     )
     if folder is None or not folder.is_dir():
         raise FileNotFoundError(f"{card.name} is not there, and is not public, so has no download: {by_hand}")
@@ -59,8 +59,8 @@ def read(folder, card):
             if not path.exists():
                 raise FileNotFoundError(f"{path} is missing: {by_hand}")
     tables = {name: _table(folder / f"{name}.csv", labels_needed=name != "test") for name in card.counts}
-    files = {name: _match(folder / name, ids) for name, (ids, _) in tables.items()}
-    x = _decoded(files, card)
+    found = {name: _match(folder / name, ids) for name, (ids, _) in tables.items()}
+    x = _decoded(found, card)
     splits = {name: Split(x[name], labels) for name, (_, labels) in tables.items()}
     return splits, _unlike_the_report(splits, card)
 
@@ -70,7 +70,7 @@ def write_submission(path, data, predicted):
 
     path: file to write; one that is there is replaced.
     data: the Dataset of mri that was predicted on. Its test images are in the order of test.csv, whose ids are read
-        again; drawn ones, which have none, are numbered from 0.
+        again; synthetic ones, which have none, are numbered from 0.
     predicted: (n, 3) of 0 and 1 (or of False and True), a row a test image: probabilities compared with thresholds.
 
     Raises ValueError for another shape or other values, or where test.csv is not that of the data any more.
@@ -81,7 +81,7 @@ def write_submission(path, data, predicted):
             f"predicted is {predicted.dtype} of {predicted.shape}; it should be 0 and 1 of {(n, len(LABELS))}, "
             "such as `probabilities >= 0.5`"
         )
-    if data.origin == "drawn":
+    if data.origin == "synthetic":
         ids = list(range(n))
     else:
         table = data_folder(data.card) / "test.csv"
@@ -89,7 +89,7 @@ def write_submission(path, data, predicted):
         ids = list(ids)[:n]  # the quick profile has but the first images
         if len(ids) < n:
             raise ValueError(f"{table} has {len(ids)} rows, and the data {n} test images: load the data again")
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with files.writing(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("id", *LABELS))
         writer.writerows((name, *row) for name, row in zip(ids, predicted.astype(int).tolist()))
@@ -148,8 +148,8 @@ def _match(folder, ids):
             found[name] = entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns
     for name, line in ids.items():
         if name not in found:
-            files = f"{name}{f', {name}'.join(IMAGES)}"
-            raise FileNotFoundError(f"{folder}.csv, line {line}: {folder} holds none of {files}")
+            wanted = f"{name}{f', {name}'.join(IMAGES)}"
+            raise FileNotFoundError(f"{folder}.csv, line {line}: {folder} holds none of {wanted}")
     surplus = sorted(found.keys() - ids.keys())
     if surplus:
         more = f" (and {len(surplus) - 1} more)" if len(surplus) > 1 else ""
@@ -157,17 +157,17 @@ def _match(folder, ids):
     return [found[name] for name in ids]
 
 
-def _decoded(files, card):
+def _decoded(found, card):
     """The images {split: x}, from the cache where it has those of these very files, else decoded and kept there."""
-    key = hashlib.sha256(repr(files).encode()).hexdigest()[:16]
-    counts = {name: len(listed) for name, listed in files.items()}
+    key = hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+    counts = {name: len(listed) for name, listed in found.items()}
     kept = replace(card, name=f"{card.name}-{key}", counts=counts)
     splits = cache.read(kept)
     if splits is None:
-        images = _decode([path for listed in files.values() for path, *_ in listed], card)
+        images = _decode([path for listed in found.values() for path, *_ in listed], card)
         parts = np.split(images, np.cumsum(list(counts.values()))[:-1])
         # Images only: labels are read from the tables each time.
-        splits = {name: Split(x, np.empty((len(x), 0), np.uint8)) for name, x in zip(files, parts)}
+        splits = {name: Split(x, np.empty((len(x), 0), np.uint8)) for name, x in zip(found, parts)}
         cache.write(kept, splits)
         file = cache.path(kept)
         for older in file.parent.glob(file.name.replace(key, "?" * len(key))):
@@ -179,8 +179,6 @@ def _decoded(files, card):
 
 def _decode(paths, card):
     """Images uint8 (n, height, width, 3), with a progress bar where someone looks on."""
-    from tqdm import tqdm
-
     x = np.empty((len(paths), *card.image_shape), np.uint8)
 
     def decode_some(start):
@@ -188,9 +186,8 @@ def _decode(paths, card):
             x[i] = _image(path, card.image_shape)
         return i + 1 - start
 
-    watched = sys.stdout.isatty() or "ipykernel" in sys.modules
     with (
-        tqdm(total=len(paths), desc=card.title, unit="image", file=sys.stdout, disable=not watched) as bar,
+        progress.bar(total=len(paths), desc=card.title, unit="image") as bar,
         ThreadPoolExecutor() as threads,
     ):
         for done in threads.map(decode_some, range(0, len(paths), _AT_A_TIME)):

@@ -1,18 +1,14 @@
 """OrganAMNIST (MedMNIST v2): windows on CT slices of the abdomen, each about one organ; one .npz file an image size."""
 
 import contextlib
-import os
 import shutil
-import tempfile
-import warnings
 import zipfile
 import zlib
-from pathlib import Path
 
 import numpy as np
 
+from .. import files
 from . import cache
-from .card import digest
 from .dataset import Split
 
 KEYS = {"train": "train", "validation": "val", "test": "test"}  # a split, and how its arrays' names begin
@@ -30,8 +26,10 @@ def read(folder, card, mapped=False):
     name, expected = card.files[0]
     path = folder / name
     if not path.is_file():
-        raise FileNotFoundError(f'{folder} lacks {name}: fetch {card.address}{name} into it, or pass source="drawn"')
-    found = digest(path, expected)
+        raise FileNotFoundError(
+            f'{folder} lacks {name}: fetch {card.address}{name} into it, or pass source="synthetic"'
+        )
+    found = files.checksum(path, expected)
     complaints = [f"{path} has the content {found}, not the official {expected}"] * (found != expected)
 
     with _opened(path, card) as archive:
@@ -105,26 +103,16 @@ def _load(archive, file):
 
 def _mapped(archive, file, folder):
     """The array as a read-only map of a copy in the folder, unpacked where it is missing or cut short."""
-    unpacked, part = folder / file, None
+    unpacked = folder / file
     try:
         with contextlib.suppress(FileNotFoundError, ValueError):
             return np.asarray(np.load(unpacked, mmap_mode="r", allow_pickle=False))
-        folder.mkdir(parents=True, exist_ok=True)
-        with (
-            tempfile.NamedTemporaryFile(dir=folder, suffix=".part", delete=False) as target,
-            archive.open(file) as content,
-        ):
-            part = Path(target.name)
+        with files.writing(unpacked) as target, archive.open(file) as content:
             shutil.copyfileobj(content, target, 2**20)
-        os.replace(part, unpacked)
         return np.asarray(np.load(unpacked, mmap_mode="r", allow_pickle=False))
     except OSError as error:
-        warnings.warn(
+        files.warn(
             f"cannot unpack to {folder} ({error.strerror or error}), so the images are read into memory; set KIT_CACHE "
-            "to a folder with room",
-            stacklevel=5,
+            "to a folder with room"
         )
         return _load(archive, file)
-    finally:
-        if part is not None:
-            part.unlink(missing_ok=True)

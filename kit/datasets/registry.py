@@ -5,9 +5,9 @@ from functools import partial
 
 from . import glas, idx, mri, organ
 from .card import Card, File
-from .drawn import draw, glands, organs, slices
-from .drawn.digits import digits
-from .drawn.garments import garments
+from .synthetic import generate, glands, organs, slices
+from .synthetic.digits import digits
+from .synthetic.garments import garments
 
 FASHION_MNIST = Card(
     name="fashion_mnist",
@@ -25,7 +25,7 @@ FASHION_MNIST = Card(
         File("t10k-labels-idx1-ubyte.gz", "sha256:0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
     ),
     read=idx.read,
-    draw=partial(draw, garments, seed=2017),
+    generate=partial(generate, garments, seed=2017),
     licence="MIT, Zalando SE",
     citation="Xiao, Rasul, Vollgraf (2017). Fashion-MNIST: a novel image dataset for benchmarking machine learning "
     "algorithms. arXiv:1708.07747",
@@ -48,7 +48,7 @@ MNIST = Card(
         File("t10k-labels-idx1-ubyte.gz", "md5:27ae3e4e09519cfbb04c329615203637"),
     ),
     read=idx.read,
-    draw=partial(draw, digits, seed=1998),
+    generate=partial(generate, digits, seed=1998),
     licence="CC BY-SA 3.0, Yann LeCun and Corinna Cortes",
     citation="LeCun, Bottou, Bengio, Haffner (1998). Gradient-based learning applied to document recognition. "
     "Proceedings of the IEEE 86(11), 2278-2324",
@@ -68,7 +68,7 @@ GLAS = Card(
     address="",
     files=(),
     read=glas.read,
-    draw=partial(glands.draw, seed=2015, image_size=128),
+    generate=partial(glands.generate, seed=2015, image_size=128),
     licence="research only, no commercial use; publications must cite the challenge's paper and "
     "10.1109/TMI.2015.2433900, where the set was first used",
     citation="Sirinukunwattana, Pluim, Chen, Qi, Heng, Guo, Wang, Matuszewski, Bruni, Sanchez, Böhm, Ronneberger, "
@@ -77,7 +77,7 @@ GLAS = Card(
     homepage="https://warwick.ac.uk/fac/cross_fac/tia/data/glascontest/",
 )
 GLAS_OTHER_SIZES = tuple(
-    replace(GLAS, image_shape=(size, size, 3), draw=partial(glands.draw, seed=2015, image_size=size))
+    replace(GLAS, image_shape=(size, size, 3), generate=partial(glands.generate, seed=2015, image_size=size))
     for size in (64, 256)
 )
 
@@ -93,7 +93,7 @@ MRI = Card(
     address="",
     files=(),
     read=mri.read,
-    draw=partial(slices.draw, seed=1973),
+    generate=partial(slices.generate, seed=1973),
     licence="not public",
     citation="",
     homepage="",
@@ -113,7 +113,7 @@ ORGANAMNIST = Card(
     address="https://zenodo.org/records/10519652/files/",
     files=(File("organamnist.npz", "md5:68e3f8846a6bd62f0c9bf841c0d9eacc"),),
     read=organ.read,
-    draw=partial(organs.draw, seed=2023, image_size=28),
+    generate=partial(organs.generate, seed=2023, image_size=28),
     licence="CC BY 4.0, the MedMNIST authors",
     citation="Yang, Shi, Wei, Liu, Zhao, Ke, Pfister, Ni (2023). MedMNIST v2: a large-scale lightweight benchmark for "
     "2D and 3D biomedical image classification. Scientific Data 10, 41. doi:10.1038/s41597-022-01721-8",
@@ -125,7 +125,7 @@ ORGANAMNIST_128 = replace(
     image_shape=(128, 128, 1),
     files=(File("organamnist_128.npz", "md5:eeae80d0a227a8d099027e1b3cfd3b60"),),
     read=partial(organ.read, mapped=True),
-    draw=partial(organs.draw, seed=2023, image_size=128),
+    generate=partial(organs.generate, seed=2023, image_size=128),
 )
 
 cards = (FASHION_MNIST, MNIST, GLAS, *GLAS_OTHER_SIZES, MRI, ORGANAMNIST, ORGANAMNIST_128)

@@ -1,15 +1,25 @@
 """Where a dataset comes from: a folder of the user's, the cache, the official download, or the painter."""
 
 import os
-import warnings
 
+from .. import files
 from . import cache
 from .card import data_folder
 from .dataset import Dataset
 from .download import download, keep
 from .registry import find
 
-SOURCES = ("real", "drawn")
+SOURCES = ("real", "synthetic")
+
+
+def resolve(source=None):
+    """The source given, else $KIT_SOURCE, else "real". ValueError unless it is "real" or "synthetic"."""
+    given = "source" if source is not None else "KIT_SOURCE"
+    source = source if source is not None else os.environ.get("KIT_SOURCE") or "real"
+    if source not in SOURCES:
+        renamed = '; "drawn" is called "synthetic" now' if source == "drawn" else ""
+        raise ValueError(f"{given} is {source!r}; it should be {' or '.join(SOURCES)}{renamed}")
+    return source
 
 
 def load(name, *, source=None, image_size=None):
@@ -19,8 +29,8 @@ def load(name, *, source=None, image_size=None):
     source: "real": the dataset's folder in `$KIT_DATA` (`fashion-mnist` for fashion_mnist), which wins and must then be
         whole; else the cache in `$KIT_CACHE` (~/.cache/kit); else the official download, which is kept in the cache.
         A set without a download (glas, mri) has the folder alone.
-        "drawn": a stand-in made by code, a fifth of the size (organamnist: a tenth; glas, mri: all of it), the same at
-        each call. By default `$KIT_SOURCE`, else "real". One is never given for the other.
+        "synthetic": a stand-in made by code, a fifth of the size (organamnist: a tenth; glas, mri: all of it), the same
+        at each call. By default `$KIT_SOURCE`, else "real". One is never given for the other.
     image_size: pixels a side, for a dataset that comes in several sizes; by default its first. The real images of
         organamnist at 128 stay on disk, as a read-only memory map.
 
@@ -29,11 +39,8 @@ def load(name, *, source=None, image_size=None):
     Warns where a local file is not the official one, and calls the origin "real, unverified".
     """
     card = find(name, image_size)
-    given = "source" if source is not None else "KIT_SOURCE"
-    source = source if source is not None else os.environ.get("KIT_SOURCE") or "real"
-    if source not in SOURCES:
-        raise ValueError(f"{given} is {source!r}; it should be {' or '.join(SOURCES)}")
-    splits, origin = (card.draw(), "drawn") if source == "drawn" else _real(card)
+    source = resolve(source)
+    splits, origin = (card.generate(), "synthetic") if source == "synthetic" else _real(card)
     return Dataset(
         train=splits["train"],
         validation=splits.get("validation"),
@@ -51,7 +58,7 @@ def _real(card):
     if not card.address or (folder is not None and folder.exists()):  # `read` says what is missing
         splits, complaints = card.read(folder, card)
         if complaints:
-            warnings.warn(f"{card.name} is not verified: {'; '.join(complaints)}", stacklevel=3)
+            files.warn(f"{card.name} is not verified: {'; '.join(complaints)}")
         return splits, "real, unverified" if complaints else "real"
     if card.keep:
         return keep(card), "real"

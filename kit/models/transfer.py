@@ -5,27 +5,23 @@ import inspect
 import math
 import os
 import re
-import sys
-import tempfile
-import warnings
 from pathlib import Path
 
 import keras
 import numpy as np
 from keras import layers
-from tqdm import tqdm
 
-from .. import profile
+from .. import files, progress
 from .mlp import mlp
 
 
 def transfer(input_shape, classes, *, backbone="resnet50", hidden=(224,), weights="imagenet"):
-    """A frozen back bone and a new head: (batch, *input_shape), pixels from 0 to 255 -> (batch, classes) probabilities.
+    """A frozen backbone and a new head: (batch, *input_shape), pixels from 0 to 255 -> (batch, classes) probabilities.
 
-    Two layers. "backbone" turns grey into three equal channels, prepares the pixels as this back bone was trained with
+    Two layers. "backbone" turns grey into three equal channels, prepares the pixels as this backbone was trained with
     them, and averages its last maps; its batch normalization stays in inference mode. "head" is `kit.models.mlp`. The
     report's, on the 2048 features of ResNet50, has 2048*224 + 224 + 224*11 + 11 = 461,451 parameters, and only they are
-    trained. As the back bone stays as it is, its features can be computed once:
+    trained. As the backbone stays as it is, its features can be computed once:
 
         model = transfer((128, 128, 1), 11)
         head = model.get_layer("head")
@@ -34,14 +30,14 @@ def transfer(input_shape, classes, *, backbone="resnet50", hidden=(224,), weight
 
     Args:
         input_shape: (height, width, channels) of one image, as a Dataset has it when loaded: neither scaled nor
-            standardized. 1 or 3 channels; most back bones take no image smaller than 32x32.
+            standardized. 1 or 3 channels; most backbones take no image smaller than 32x32.
         classes: number of classes.
         backbone: a builder of `keras.applications`, in upper or lower case, such as "mobilenetv2".
         hidden: units of each hidden layer of the head; () for none.
         weights: "imagenet", downloaded through Keras; None for random ones; or the path of a file.
 
     Raises:
-        ValueError: an unknown back bone, or a shape, sizes or weights that it does not take.
+        ValueError: an unknown backbone, or a shape, sizes or weights that it does not take.
         FileNotFoundError: the weights cannot be downloaded; it says which file to put where.
     """
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
@@ -58,10 +54,10 @@ def transfer(input_shape, classes, *, backbone="resnet50", hidden=(224,), weight
 
 
 def features(model, x, *, batch_size=64):
-    """What the back bone of a `transfer` model makes of images: float32 (n, features), to train the head on.
+    """What the backbone of a `transfer` model makes of images: float32 (n, features), to train the head on.
 
     Computed once, in batches, and kept in `features` in $KIT_CACHE (~/.cache/kit), under a name that holds a hash of
-    the images and of the back bone's weights.
+    the images and of the backbone's weights.
 
     Args:
         model: made by `transfer`.
@@ -80,7 +76,7 @@ def features(model, x, *, batch_size=64):
     if found is not None:
         return found
     found = np.empty((len(x), *backbone.output_shape[1:]), "float32")
-    with tqdm(total=len(x), unit="image", file=sys.stdout, disable=not profile.watched()) as bar:
+    with progress.bar(total=len(x), unit="image") as bar:
         for start in range(0, len(x), batch_size):
             batch = x[start : start + batch_size]
             found[start : start + batch_size] = backbone.predict_on_batch(np.asarray(batch))
@@ -90,7 +86,7 @@ def features(model, x, *, batch_size=64):
 
 
 def unfreeze(model):
-    """Make the last stage of a `transfer` model's back bone trainable: what follows the last halving of the picture.
+    """Make the last stage of a `transfer` model's backbone trainable: what follows the last halving of the picture.
 
     Fine-tuning: train the head first, then unfreeze, compile the model again with a small learning rate (1e-5), and fit
     it on the images; its features are no longer fixed. Batch normalization stays as it is, in inference mode.
@@ -108,7 +104,7 @@ def unfreeze(model):
 
 
 def _find(name):
-    """The builder of a back bone, and what prepares its pixels."""
+    """The builder of a backbone, and what prepares its pixels."""
     found = {}
     for module in vars(keras.applications).values():
         if inspect.ismodule(module) and hasattr(module, "preprocess_input"):
@@ -145,8 +141,7 @@ def _path(backbone, x):
     digest = hashlib.sha256(f"{net.name} {keras.version()} {keras.backend.backend()} {x.shape}".encode())
     for array in (*net.get_weights(), x):
         digest.update(np.ascontiguousarray(array))
-    folder = Path(os.environ.get("KIT_CACHE") or "~/.cache/kit").expanduser() / "features"
-    return folder / f"{net.name}-{digest.hexdigest()[:16]}.npy"
+    return files.cache() / "features" / f"{net.name}-{digest.hexdigest()[:16]}.npy"
 
 
 def _read(path, shape):
@@ -159,28 +154,18 @@ def _read(path, shape):
             return found
         fault = f"{found.dtype} of {found.shape}"
     except (OSError, EOFError, ValueError) as error:
-        fault = str(error).partition("\n")[0]
-    aside = path.with_suffix(".damaged")
-    os.replace(path, aside)
-    warnings.warn(f"the features in {path} are damaged ({fault}); set aside as {aside.name}, made anew", stacklevel=3)
+        fault = error
+    files.set_aside(path, fault, "the features are made anew")
     return None
 
 
 def _write(path, found):
-    """Keep the features, written whole or not at all; where that fails, only a warning."""
-    temporary = None
+    """Keep the features; where that fails, only a warning."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as part:
-            temporary = Path(part.name)
+        with files.writing(path) as part:
             np.save(part, found)
-        os.replace(temporary, path)
     except OSError as error:
-        warnings.warn(
+        files.warn(
             f"the features are not kept: cannot write {path} ({error.strerror or error}); set KIT_CACHE to a folder "
-            "with room",
-            stacklevel=3,
+            "with room"
         )
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)

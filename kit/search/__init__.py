@@ -3,7 +3,7 @@
 from ._keras_tuner import keras_tuner
 from ._optuna import optuna
 from ._talos import talos
-from .reported import Search, get, names, recorded, run, save
+from .search import Search, recall, run, save
 from .trials import SearchResult
 
-__all__ = ["Search", "SearchResult", "get", "keras_tuner", "names", "optuna", "recorded", "run", "save", "talos"]
+__all__ = ["Search", "SearchResult", "keras_tuner", "optuna", "recall", "run", "save", "talos"]

@@ -1,11 +1,11 @@
 """Optuna over a plain space, trained through `fit`."""
 
-import os
 import warnings
 
 import keras
 import numpy as np
 
+from .. import files
 from .space import load, quiet
 from .trials import Trials
 
@@ -151,8 +151,5 @@ def _study(library, search):
     try:
         return library.create_study(storage=f"sqlite:///{path.as_posix()}", **settings)
     except sqlalchemy.exc.DatabaseError as error:
-        aside = path.with_suffix(".damaged")
-        os.replace(path, aside)
-        reason = str(error.orig).partition("\n")[0]
-        warnings.warn(f"{path} is damaged ({reason}); set aside as {aside.name}, the search starts anew", stacklevel=3)
+        files.set_aside(path, error.orig, "the search starts anew")
         return library.create_study(storage=f"sqlite:///{path.as_posix()}", **settings)

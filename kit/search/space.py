@@ -6,7 +6,7 @@ import inspect
 import warnings
 from numbers import Integral
 
-from ..studies.running import many_nets
+from ..studies.nets import quiet_retracing
 
 
 def load(library):
@@ -55,6 +55,6 @@ def names(build, parameter):
 @contextlib.contextmanager
 def quiet(modules):
     """Without the warnings of `modules` (a pattern), and without TensorFlow's that each trial has a net of its own."""
-    with many_nets(), warnings.catch_warnings():
+    with quiet_retracing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=modules)
         yield

@@ -4,17 +4,14 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import os
-import sys
 import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
-from .. import profile, training
+from .. import files, machine, profile, progress, training
 from ..studies import ledger
 from .space import check, names
 
@@ -55,11 +52,11 @@ class Trials:
         self.epochs = profile.epochs(epochs)
         size = math.prod(len(values) for values in space.values())
         self.count = profile.trials(size if trials is None else min(trials, size))
-        self.folder = Path(folder or Path(os.environ.get("KIT_RUNS") or "runs") / "search").resolve()
+        self.folder = Path(folder or files.runs() / "search").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.fingerprint = ledger.fingerprint(self.data)
         self.rows = []
-        self.bar = tqdm(total=self.count, unit="trial", file=sys.stdout, disable=not profile.watched())
+        self.bar = progress.bar(total=self.count, unit="trial")
 
     def run(self, parameters, epochs=None, pruner=None):
         """The record of one trial, trained for at most `epochs`; one that fails has a status that says so.
@@ -116,7 +113,7 @@ class Trials:
             "data": self.fingerprint,
             "profile": profile.name(),
             "code": ledger.code(__file__),
-            "computed on": [keras.backend.backend(), profile.device()],
+            "computed on": [keras.backend.backend(), machine.device()],
         }
         return ledger.path(self.folder, self._net(), self.seed, definition)
 

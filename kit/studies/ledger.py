@@ -7,14 +7,12 @@ what was made otherwise is never taken for it.
 import functools
 import hashlib
 import json
-import os
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 
-from .. import training
+from .. import files, training
 
 REQUIRED = {"experiment", "seed", "status", "metrics", "parameters", "epochs", "history", "origin", "profile"}
 
@@ -23,7 +21,7 @@ def path(study, experiment, seed, definition):
     """Where the record of this fit lies; `definition` is JSON-like and names all that the result depends on."""
     key = hashlib.sha256(json.dumps(definition, sort_keys=True, default=str).encode()).hexdigest()[:16]
     slug = re.sub(r"[^a-z0-9]+", "-", experiment.lower()).strip("-")
-    return Path(os.environ.get("KIT_RUNS") or "runs") / study / f"{slug}-seed{seed}-{key}.json"
+    return files.runs() / study / f"{slug}-seed{seed}-{key}.json"
 
 
 def fingerprint(data):
@@ -38,10 +36,10 @@ def fingerprint(data):
 
 
 @functools.cache
-def code(*files):
+def code(*modules):
     """A hash of `kit.training` and of these files: the code that turns data and a model into results."""
-    files = [*sorted(Path(training.__file__).parent.glob("*.py")), *map(Path, files)]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    paths = [*sorted(Path(training.__file__).parent.glob("*.py")), *map(Path, modules)]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
 def read(path):
@@ -55,18 +53,12 @@ def read(path):
     except FileNotFoundError:
         return None
     except (ValueError, TypeError) as error:
-        fault = str(error).splitlines()[0]
-    aside = path.with_suffix(".damaged")
-    path.replace(aside)
-    warnings.warn(
-        f"the record {path.name} is damaged ({fault}); set aside as {aside.name}, the fit is run again", stacklevel=2
-    )
+        fault = error
+    files.set_aside(path, fault, "the fit is run again")
     return None
 
 
 def write(path, record):
-    """Write the record whole or not at all: under a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.part")
-    temporary.write_text(json.dumps(record))
-    temporary.replace(path)
+    """Keep the record."""
+    with files.writing(path, "w") as file:
+        file.write(json.dumps(record))

@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.stats
 import sklearn.metrics
 
+from .. import files
 from .experiment import Study
 
 
@@ -26,8 +27,8 @@ class Results:
         Columns: metric, reported, reproduced, low, high (mean and 95% interval of the mean over the seeds, Student's t;
         no interval from one seed), seeds, reported_parameters, parameters, epochs (mean), seconds_per_epoch (median),
         origin, verdict. The verdict compares the mean with the report: "reproduced" within 0.01 (a loss: within a
-        tenth), else "better" or "worse"; "not comparable" with drawn data, in the quick profile, or where the report
-        gives no figure; "failed" when no fit was finished.
+        tenth), else "better" or "worse"; "not comparable" with synthetic data, in the quick profile, or where the
+        report gives no figure; "failed" when no fit was finished.
         """
         rows = {}
         for experiment in self.study.experiments:
@@ -123,11 +124,10 @@ class Results:
                 f"only whole, full runs are recorded; missing: {sorted(missing) or 'none'}, "
                 f"failed or in the quick profile: {sorted(cut) or 'none'}"
             )
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         lines = ",\n".join(json.dumps(record) for record in self.records)
         head = json.dumps({"study": self.study.name, "classes": self.classes} | beside)
-        path.write_text(f'{head[:-1]}, "records": [\n{lines}\n]}}\n')
+        with files.writing(path, "w") as file:
+            file.write(f'{head[:-1]}, "records": [\n{lines}\n]}}\n')
 
 
 def _verdict(metric, reported, mean, records):
@@ -136,10 +136,19 @@ def _verdict(metric, reported, mean, records):
     if (
         np.isnan(mean)
         or np.isnan(reported)
-        or any(r["origin"].startswith("drawn") or r["profile"] != "full" for r in records)
+        or any(r["origin"].startswith("synthetic") or r["profile"] != "full" for r in records)
     ):
         return "not comparable"
     is_loss = metric.endswith("loss")
     if abs(mean - reported) <= (0.1 * reported if is_loss else 0.01):
         return "reproduced"
     return "better" if (mean < reported) == is_loss else "worse"
+
+
+def read(path):
+    """What `Results.save` wrote: a dict with study, classes, records. The first design's "drawn" is "synthetic" now."""
+    held = json.loads(Path(path).read_text())
+    for record in held["records"]:
+        if record["origin"].startswith("drawn"):
+            record["origin"] = record["origin"].replace("drawn", "synthetic", 1)
+    return held

@@ -1,14 +1,12 @@
 """`fit`: what `model.fit` does, an epoch at a time in one compiled program."""
 
 import math
-import sys
 
 import keras
 import numpy as np
 from sklearn.utils import check_random_state
-from tqdm import tqdm
 
-from .. import profile
+from .. import progress
 from . import compiled
 
 BATCH_HOOKS = [
@@ -83,7 +81,7 @@ def fit(
     logs = None
     callback_list.on_train_begin()
     first_epoch = model._initial_epoch or 0  # where BackupAndRestore found that an earlier run stopped
-    with tqdm(total=epochs, initial=first_epoch, unit="epoch", file=sys.stdout, disable=not _shows(verbose)) as bar:
+    with progress.bar(show=_shows(verbose), total=epochs, initial=first_epoch, unit="epoch") as bar:
         for epoch in range(first_epoch, epochs):
             callback_list.on_epoch_begin(epoch)
             model.reset_metrics()
@@ -182,4 +180,4 @@ def _results(model):
 
 
 def _shows(verbose):
-    return profile.watched() if verbose == "auto" else verbose != 0
+    return progress.watched() if verbose == "auto" else verbose != 0

@@ -89,7 +89,7 @@ def best_thresholds(y_true, y_score):
     """Of each label, the threshold with the best F1 on these examples: (labels,) float64, to be used as `score >= it`.
 
     Give the validation split: thresholds chosen on the test split would make the test's F1 too good, and on the
-    training split they would follow what the net has learned by heart. Each is one of the label's scores; of several
+    training split they would follow what the net has memorized. Each is one of the label's scores; of several
     as good as each other the nearest to 0.5; 0.5 for a label that no example bears.
 
     Args:

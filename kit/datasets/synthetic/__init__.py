@@ -1,4 +1,4 @@
-"""Drawn stand-ins: made by code from a fixed seed in about a second, so that everything runs with no network.
+"""Synthetic stand-ins: made by code from a fixed seed in about a second, so that everything runs with no network.
 
 They have the form, classes and balance of the real set and its lesson, but they are never evidence.
 """
@@ -10,7 +10,7 @@ from ..dataset import Split
 _BATCH = 100  # images of a class at a time: small enough to stay in the processor's cache
 
 
-def draw(painter, *, seed, train=12_000, test=2_000, classes=10):
+def generate(painter, *, seed, train=12_000, test=2_000, classes=10):
     """Draw a balanced set of images with one label each.
 
     `painter(rng, n)` draws n images of each class: brightness (classes * n, 28, 28) in [0, 1], and labels of which each

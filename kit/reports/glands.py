@@ -13,7 +13,7 @@ import keras
 
 from .. import datasets, models, training
 from ..datasets.glas import stains
-from .experiment import Experiment, Study
+from ..studies import Experiment, Study
 
 EPOCHS = 100
 

@@ -1,4 +1,4 @@
-"""Drawn organs: a stand-in for OrganAMNIST, windows on slices of a body, each about one of its eleven organs.
+"""Synthetic organs: a stand-in for OrganAMNIST, windows on slices of a body, each about one of its eleven organs.
 
 A slice shows skin, fat, muscle, spine and ribs, loops of gut here and there, and the organ that it is named after. A
 kidney, a lung or a femur is drawn alike on either side: only its place in the body says whether it is the left or the
@@ -16,7 +16,7 @@ import numpy as np
 
 from ..dataset import Split
 
-# Images of each class in the official splits; the drawn ones have a tenth.
+# Images of each class in the official splits; the synthetic ones have a tenth.
 _COUNTS = {
     "train": (1956, 1390, 1357, 1474, 3963, 3817, 6164, 3919, 3929, 3031, 3561),
     "validation": (321, 233, 225, 392, 568, 637, 1033, 1033, 1009, 529, 511),
@@ -24,7 +24,7 @@ _COUNTS = {
 }
 
 
-def draw(*, seed, image_size):
+def generate(*, seed, image_size):
     """Draw the set: {split: Split}, x uint8 (n, s, s, 1), y int64 (n,), in random order."""
     splits = {}
     for number, (split, counts) in enumerate(_COUNTS.items()):

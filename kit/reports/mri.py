@@ -22,7 +22,7 @@ import pandas as pd
 from keras import layers
 
 from .. import datasets, models, training
-from .experiment import Experiment, Study
+from ..studies import Experiment, Study
 
 BOTH = ("horizontal", "vertical")
 LINES = ("label 1", "label 2", "label 3", "micro avg", "macro avg", "weighted avg", "samples avg")

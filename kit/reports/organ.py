@@ -6,7 +6,7 @@ row takes epochs and patience from there, every MLP on normalized pixels the rat
 and of the 128 pixel nets are ours, as are SGD for the large CNN, Adam for the small one and for the head, and batches
 of 32. "Normalized" is read as MedMNIST has it: to [-1, 1].
 
-Drawn data at 128 pixels are cut to a third, and the back bone of their last row is untrained, so that nothing is
+Synthetic data at 128 pixels are cut to a third, and the backbone of their last row is untrained, so that nothing is
 downloaded. Their origin says both.
 """
 
@@ -18,7 +18,8 @@ from keras import layers
 
 from .. import datasets, models, profile
 from ..models.numpy_mlp import NumpyMLP
-from .experiment import Experiment, Study
+from ..search import Search, optuna
+from ..studies import Experiment, Study
 
 EPOCHS, PATIENCE, RATE = 90, 8, 0.0892
 L1, L2 = 0.000183, 0.0015
@@ -32,31 +33,28 @@ def data(source=None):
 
 def normalized(source=None):
     """28 pixels, from -1 to 1, for a net that has no layer to do it."""
-    small = data(source).scaled()
-    splits = {name: getattr(small, name) for name in ("train", "validation", "test")}
-    return replace(small, **{name: split._replace(x=2 * split.x - 1) for name, split in splits.items()})
+    return data(source).scaled().map(lambda x: 2 * x - 1)
 
 
 def large(source=None):
-    """128 pixels, as they come; the real ones stay on disk. Of drawn ones a third of the training images."""
+    """128 pixels, as they come; the real ones stay on disk. Of synthetic ones a third of the training images."""
     whole = datasets.load("organamnist", source=source, image_size=128)
-    if whole.origin != "drawn":
+    if whole.origin != "synthetic":
         return whole
-    return replace(whole.take(len(whole.train.x) // 3, seed=0), origin="drawn (a third)")
+    return replace(whole.take(len(whole.train.x) // 3, seed=0), origin="synthetic (a third)")
 
 
 def features(source=None):
-    """What a frozen ResNet50 makes of the images of 128 pixels: x is (n, 2048). For drawn ones it is untrained.
+    """What a frozen ResNet50 makes of the images of 128 pixels: x is (n, 2048). For synthetic ones it is untrained.
 
     Raises FileNotFoundError where the ImageNet weights cannot be downloaded.
     """
     pixels = profile.images(large(source))  # the quick profile would cut them only once all are computed
-    drawn = pixels.origin.startswith("drawn")
+    synthetic = pixels.origin.startswith("synthetic")
     keras.utils.set_random_seed(0)  # of the untrained weights: the same at each call, so that the features are kept
-    model = models.transfer(pixels.train.x.shape[1:], len(pixels.classes), weights=None if drawn else "imagenet")
-    splits = {name: getattr(pixels, name) for name in ("train", "validation", "test")}
-    read = {name: split._replace(x=models.features(model, split.x)) for name, split in splits.items()}
-    return replace(pixels, origin=pixels.origin + ", ResNet50 untrained" * drawn, **read)
+    model = models.transfer(pixels.train.x.shape[1:], len(pixels.classes), weights=None if synthetic else "imagenet")
+    read = pixels.map(partial(models.features, model))
+    return replace(read, origin=pixels.origin + ", ResNet50 untrained" * synthetic)
 
 
 def on_pixels(input_shape, classes, *, build, **options):
@@ -159,3 +157,87 @@ STUDY = Study(
         ),
     ),
 )  # fmt: skip
+
+
+def searched_mlp(input_shape, classes, **penalties):
+    """The base net of the study, on pixels as they come."""
+    return on_pixels(input_shape, classes, build=models.mlp, hidden=BASE, **penalties)
+
+
+def searched_cnn(input_shape, classes, *, channels, kernel_size, pool, dense_layers, units):
+    """Two convolutions of so many channels, pooled or not, and so many dense layers of so many units."""
+    return on_pixels(
+        input_shape, classes, build=models.cnn, filters=(channels,) * 2, kernel_size=kernel_size, pool=pool,
+        dense=(units,) * dense_layers,
+    )  # fmt: skip
+
+
+def searched_head(input_shape, classes, *, hidden_layers, units):
+    """A head on the features of the frozen backbone."""
+    return models.mlp(input_shape, classes, hidden=(units,) * hidden_layers)
+
+
+RATES = [0.001, 0.003, 0.01, 0.03, RATE, 0.2]
+
+MLP_OPTUNA = Search(
+    name="organ-mlp-optuna",
+    title="OrganAMNIST: the base MLP",
+    data=data,
+    library=optuna,
+    build=searched_mlp,
+    optimizer=keras.optimizers.SGD,
+    space={"learning_rate": RATES, "patience": [2, 4, 8]},
+    trials=12,  # of 18
+    epochs=EPOCHS,
+    reported={"accuracy": 0.716},
+)
+
+PENALTIES_OPTUNA = Search(
+    name="organ-mlp-penalties-optuna",
+    title="OrganAMNIST: the base MLP with L1 and L2",
+    data=data,
+    library=optuna,
+    build=searched_mlp,
+    optimizer=keras.optimizers.SGD,
+    space={
+        "learning_rate": RATES,
+        "l1": [0.0, 0.00002, 0.00006, L1, 0.0006],
+        "l2": [0.0, 0.00015, 0.0005, L2, 0.005],
+        "patience": [2, 4, 8],
+    },
+    trials=30,  # of 450
+    epochs=EPOCHS,
+    reported={"accuracy": 0.753},
+)
+
+CNN_OPTUNA = Search(
+    name="organ-cnn-optuna",
+    title="OrganAMNIST: CNNs at 28 pixels",
+    data=data,
+    library=optuna,
+    build=searched_cnn,
+    space={
+        "channels": [8, 16, 32, 64],
+        "kernel_size": [3, 5],
+        "pool": [1, 2],
+        "dense_layers": [1, 2, 3],
+        "units": [50, 100, 200, 286],
+    },
+    trials=20,  # of 192
+    epochs=30,
+    patience=5,
+    reported={"accuracy": 0.856},
+)
+
+TRANSFER_OPTUNA = Search(
+    name="organ-transfer-optuna",
+    title="OrganAMNIST: the head on ResNet50",
+    data=features,
+    library=optuna,
+    build=searched_head,
+    space={"hidden_layers": [1, 2, 3], "units": [28, 56, 112, 224, 448]},
+    trials=10,  # of 15
+    epochs=EPOCHS,
+    patience=PATIENCE,
+    reported={"accuracy": 0.923},
+)

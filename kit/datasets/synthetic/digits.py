@@ -1,4 +1,4 @@
-"""Drawn digits: a stand-in for MNIST, the ten figures as a pen would write them.
+"""Synthetic digits: a stand-in for MNIST, the ten figures as a pen would write them.
 
 Each is one or two lines through a few points; the points wander, the figure leans, turns, grows and shifts, and the pen
 is thin or thick. So the same pixel means little by itself: a convolution reads the figures better than a dense net.

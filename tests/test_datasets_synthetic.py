@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import kit.datasets
-from kit.datasets.drawn import canvas, draw
-from kit.datasets.drawn.digits import digits
-from kit.datasets.drawn.garments import garments
+from kit.datasets.synthetic import canvas, generate
+from kit.datasets.synthetic.digits import digits
+from kit.datasets.synthetic.garments import garments
 
 
 def test_a_filled_square_covers_its_area():
@@ -42,7 +42,7 @@ def test_a_smooth_line_runs_through_its_points():
 
 @pytest.mark.parametrize("painter", [garments, digits])
 def test_a_seed_decides_everything(painter):
-    first, same, other = (draw(painter, seed=seed, train=100, test=50) for seed in (0, 0, 1))
+    first, same, other = (generate(painter, seed=seed, train=100, test=50) for seed in (0, 0, 1))
     assert np.array_equal(first["train"].x, same["train"].x) and np.array_equal(first["test"].y, same["test"].y)
     assert not np.array_equal(first["train"].x, other["train"].x)
     assert len(first["train"].x) == 100 and np.bincount(first["test"].y).tolist() == [5] * 10
@@ -57,32 +57,32 @@ def test_one_image_of_each_can_be_drawn(painter):
 
 
 @pytest.fixture(scope="module", params=["fashion_mnist", "mnist"])
-def drawn(request):
-    return kit.datasets.load(request.param, source="drawn")
+def synthetic(request):
+    return kit.datasets.load(request.param, source="synthetic")
 
 
-def test_form_and_balance(drawn):
-    assert drawn.origin == "drawn" and drawn.validation is None
-    for split, count in ((drawn.train, 12_000), (drawn.test, 2_000)):
+def test_form_and_balance(synthetic):
+    assert synthetic.origin == "synthetic" and synthetic.validation is None
+    for split, count in ((synthetic.train, 12_000), (synthetic.test, 2_000)):
         assert split.x.shape == (count, 28, 28, 1) and split.x.dtype == np.uint8 and split.y.dtype == np.int64
         assert np.bincount(split.y).tolist() == [count // 10] * 10
-    assert len(np.unique(drawn.train.y[:100])) == 10  # in random order
-    images = np.concatenate([drawn.train.x, drawn.test.x]).reshape(14_000, -1)
+    assert len(np.unique(synthetic.train.y[:100])) == 10  # in random order
+    images = np.concatenate([synthetic.train.x, synthetic.test.x]).reshape(14_000, -1)
     assert len({image.tobytes() for image in images}) == 14_000
     # Black ground, bright cloth or ink: the brightness of the real sets is 0.286 and 0.131 on average.
-    low, high = {"fashion_mnist": (0.2, 0.32), "mnist": (0.1, 0.16)}[drawn.card.name]
+    low, high = {"fashion_mnist": (0.2, 0.32), "mnist": (0.1, 0.16)}[synthetic.card.name]
     assert low < images.mean() / 255 < high and images.max() > 250 and np.median(images) == 0
 
 
-def test_there_is_something_to_learn_beyond_the_average_image(drawn):
+def test_there_is_something_to_learn_beyond_the_average_image(synthetic):
     """By the nearest average image of a class: far better than chance, far from done; the tops are the hardest."""
-    means = np.stack([drawn.train.x[drawn.train.y == label].mean(axis=0).ravel() for label in range(10)])
-    x = drawn.test.x.reshape(2_000, -1).astype(float)
+    means = np.stack([synthetic.train.x[synthetic.train.y == label].mean(axis=0).ravel() for label in range(10)])
+    x = synthetic.test.x.reshape(2_000, -1).astype(float)
     guess = (x @ means.T - (means**2).sum(axis=1) / 2).argmax(axis=1)
-    right = np.array([(guess == label)[drawn.test.y == label].mean() for label in range(10)])
+    right = np.array([(guess == label)[synthetic.test.y == label].mean() for label in range(10)])
     assert 0.4 < right.mean() < 0.85
-    assert right.min() > {"fashion_mnist": 0.15, "mnist": 0.35}[drawn.card.name]
-    if drawn.card.name == "fashion_mnist":
+    assert right.min() > {"fashion_mnist": 0.15, "mnist": 0.35}[synthetic.card.name]
+    if synthetic.card.name == "fashion_mnist":
         upper, others = right[[0, 2, 4, 6]], right[[1, 5, 7, 8, 9]]
         assert upper.mean() < others.mean() - 0.2
 

@@ -11,7 +11,7 @@ import keras
 
 from .. import datasets, models, training
 from ..models.numpy_mlp import NumpyMLP
-from .experiment import Experiment, Study
+from ..studies import Experiment, Study
 
 HIDDEN = (128, 64)
 STEPS = 10 * 60_000 // 100  # of the improvements: 10 epochs of batches of 100

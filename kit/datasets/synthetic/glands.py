@@ -1,4 +1,4 @@
-"""Drawn glands: a stand-in for GlaS, sections of the colon stained with haematoxylin and eosin.
+"""Synthetic glands: a stand-in for GlaS, sections of the colon stained with haematoxylin and eosin.
 
 A gland is a ring of epithelial cells, dark nuclei along its rim, about a pale lumen; between the glands lies pink
 stroma. As in the real set colour alone tells little: the stroma has the same nuclei, now few, now crowded; the glass
@@ -27,7 +27,7 @@ _GRADED = {"train": (37, 48), "test": (33, 27), "test_b": (4, 16)}  # benign and
 _STAINS = np.array([[0.65, 0.75, 0.30], [0.10, 0.92, 0.34]], np.float32)
 
 
-def draw(*, seed, image_size):
+def generate(*, seed, image_size):
     """Draw the set: {split: Split}, x uint8 (n, s, s, 3), y uint8 (n, s, s, 1), 1 in the glands and 0 elsewhere."""
     splits = {}
     for number, (split, words) in enumerate(grades().items()):
@@ -38,7 +38,7 @@ def draw(*, seed, image_size):
 
 
 def grades():
-    """The grades of the drawn images: {split: array of words (n,)}, as many of each as in the official set."""
+    """The grades of the synthetic images: {split: array of words (n,)}, as many of each as in the official set."""
     found = {}
     for split, (benign, malignant) in _GRADED.items():
         mixed = np.arange(benign + malignant + 1) * malignant // (benign + malignant)

@@ -1,4 +1,4 @@
-"""Drawn slices of a head: a stand-in for the MRI set, grey images with three kinds of lesion.
+"""Synthetic slices of a head: a stand-in for the MRI set, grey images with three kinds of lesion.
 
 A head is a scalp about a dark skull about a brain with folds, ventricles and a midline, of varied size, place and tilt.
 The lesions are small and anywhere in the brain: label 1 bright blobs, label 2 a dark region with a ragged rim, label 3
@@ -27,7 +27,7 @@ _BATCH = 50  # images at a time: small enough to stay in the processor's cache
 _LINE = (np.arange(SIZE) - (SIZE - 1) / 2).astype(np.float32)
 
 
-def draw(*, seed, train=12_000, validation=3_000, test=5_000):
+def generate(*, seed, train=12_000, validation=3_000, test=5_000):
     """Draw the set: {split: Split}, x uint8 (n, 64, 64, 3) of three equal channels, y uint8 (n, 3) of 0 and 1."""
     rng = np.random.default_rng(seed)
     splits = {}

@@ -1,0 +1,57 @@
+"""Where a run is made: the device, and the versions of what makes the numbers."""
+
+import os
+import platform
+from importlib import metadata
+
+from . import profile
+
+
+def device():
+    """What Keras computes on: the name of the first GPU (or TPU), else "CPU, n cores"."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            return tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if jax.default_backend() != "cpu":
+            return jax.devices()[0].device_kind
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name(0)
+    return f"CPU, {os.cpu_count()} cores"
+
+
+def versions():
+    """Versions of what makes the numbers: {"python": ..., "kit": ..., "keras": ..., back end: ...}."""
+    import keras
+
+    from . import __version__
+
+    backend = keras.backend.backend()
+    packages = metadata.packages_distributions().get(backend, [backend])
+    return {
+        "python": platform.python_version(),
+        "kit": __version__,
+        "keras": keras.version(),
+        backend: metadata.version(packages[0]),
+    }
+
+
+def describe(*datasets):
+    """One line for the top of a notebook: the profile, the data's origin, the back end, the device and the versions."""
+    import keras
+
+    said = ", ".join(f"{name} {version}" for name, version in versions().items())
+    parts = [f"profile: {profile.name()}"]
+    parts += [f"data: {data.card.title}, {data.origin}" for data in datasets]
+    parts += [f"back end: {keras.backend.backend()} on {device()}", said]
+    return " | ".join(parts)
