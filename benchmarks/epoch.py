@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from kit import models, profile, training
+from kit import machine, models, training
 
 ROUNDS = 3
 EPOCHS = 6  # a round; the first of them compiles and is left out
@@ -64,7 +64,7 @@ def seconds_an_epoch(train, build, x, y):
 
 
 if __name__ == "__main__":
-    print(f"{profile.describe()}\n")
+    print(f"{machine.describe()}\n")
     print(f"{'net':38} {'images':>7} {'model.fit':>10} {'kit':>8} {'ratio':>6}  engine")
     rng = np.random.default_rng(0)
     for name, (build, images) in NETS.items():

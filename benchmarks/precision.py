@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from epoch import dense, seconds_an_epoch
 
-from kit import models, profile, training
+from kit import machine, models, training
 
 ROUNDS = 2
 LADDER = [models.filter_ladder(size, first) for size in ("small", "medium", "large") for first in (32, 64)]
@@ -24,7 +24,7 @@ for filters in LADDER:
     NETS[name] = (partial(models.cnn, (28, 28, 1), 10, filters=filters), 3_200)
 
 if __name__ == "__main__":
-    print(f"{profile.describe()}\n")
+    print(f"{machine.describe()}\n")
     print(f"{'net':20} {'images':>7} {'float32':>10} {'mixed_bfloat16':>15} {'ratio':>6}")
     rng = np.random.default_rng(0)
     for name, (build, images) in NETS.items():

@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 
-from kit import datasets, models, profile, search
+from kit import datasets, machine, models, search
 
 TRIALS = 30
 SPACE = {"units": list(range(16, 16 + TRIALS))}  # every trial another program
@@ -64,7 +64,7 @@ if __name__ == "__main__":
         measure(globals()[sys.argv[1]], sys.argv[2])
     else:
         print(
-            f"{profile.describe()}\n\n{'nets':14} {'trained by':15} {'MB, 5':>6} {f'{TRIALS - 1}':>6} {'a trial':>8}",
+            f"{machine.describe()}\n\n{'nets':14} {'trained by':15} {'MB, 5':>6} {f'{TRIALS - 1}':>6} {'a trial':>8}",
             flush=True,
         )
         for build in ("dense", "convolutional"):

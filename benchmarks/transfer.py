@@ -16,12 +16,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 from epoch import seconds_an_epoch
 
-from kit import models, profile, training
+from kit import machine, models, training
 
 SIDE, IMAGES = 128, 96  # so few that the way through the net takes seconds; both ways grow alike
 
 if __name__ == "__main__":
-    print(f"{profile.describe()}\n")
+    print(f"{machine.describe()}\n")
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (IMAGES, SIDE, SIDE, 1), np.uint8), rng.integers(0, 11, IMAGES)
     build = partial(models.transfer, (SIDE, SIDE, 1), 11, weights=None)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import kit.datasets
-from kit.datasets import cache, idx, registry
+from kit.datasets import cache, registry
 from kit.datasets.card import File
+from kit.files import checksum
 
 NAMES = [file.name for file in registry.FASHION_MNIST.files]
 DATA = Path(os.environ.get("KIT_DATA") or "no data")
@@ -45,7 +46,7 @@ def contents():
 @pytest.fixture
 def card(contents, monkeypatch):
     """fashion_mnist, with these contents for its official ones and nobody at its address."""
-    files = tuple(File(name, idx.fingerprint(content, "sha256:")) for name, content in contents.items())
+    files = tuple(File(name, checksum(content, "sha256:")) for name, content in contents.items())
     card = replace(registry.FASHION_MNIST, files=files, counts={"train": 20, "test": 10}, address="http://127.0.0.1:9/")
     monkeypatch.setattr(registry, "cards", (card, registry.MNIST))
     return card

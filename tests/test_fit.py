@@ -295,7 +295,7 @@ def test_the_progress_bar(data, capsys):
         ({"epochs": 1.5}, "epochs=1.5"),
         ({"validation_split": 1.0}, "validation_split=1.0"),
         ({"validation_split": 0.001}, None),
-        ({"validation_data": (1, 2, 3)}, "has 3 parts"),
+        ({"validation_data": (1,) * 4}, "has 4 parts"),
     ],
 )
 def test_bad_input_is_one_line(change, message, data):

@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import check_estimator
 
 from kit.models.numpy_mlp import ACTIVATIONS, NumpyMLP, backward, forward, initial_weights, loss
@@ -206,8 +207,16 @@ def test_scikit_learn_can_clone_validate_and_search(digits):
 
 @pytest.mark.filterwarnings("ignore")  # Checks that do not apply here are skipped with a warning.
 def test_scikit_learn_finds_its_conventions_kept():
-    # scikit-learn's check asks for 83% on 300 points, too few updates for the default rate and epochs.
-    check_estimator(NumpyMLP(learning_rate=0.1, epochs=50))
+    check_estimator(NumpyMLP())
+
+
+def test_learns_the_300_points_that_scikit_learn_asks_for_in_enough_updates():
+    # The default rate and epochs are too few for its 83%, and so the net's tags say.
+    x, y = make_blobs(n_samples=300, random_state=0)
+    mlp = NumpyMLP(learning_rate=0.1, epochs=50, random_state=0)
+    for kept in (y < 3, y < 2):
+        assert mlp.fit(x[kept], y[kept]).score(x[kept], y[kept]) > 0.83
+    assert get_tags(NumpyMLP()).classifier_tags.poor_score
 
 
 @pytest.mark.parametrize(

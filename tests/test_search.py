@@ -1,9 +1,11 @@
-"""Searches with the real libraries: the table, failures, seeds, a kill, bad input.
+"""The searches with the real libraries: the table, failures, seeds, a kill, bad input, and what each has of its own.
 
-Trials are cut to two epochs of 200 images of 4x4 pixels: what is tested is which trials run and what becomes of them.
+Trials are cut to two epochs of one step, over 200 images of 4x4 pixels, or not trained at all: what is tested is which
+trials run and what becomes of them.
 """
 
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -17,9 +19,13 @@ import pytest
 import tiny
 
 from kit import search
+from kit.search.trials import Trials
 
 TESTS = Path(__file__).parent
+LIBRARIES = ["talos", "keras_tuner", "optuna"]
 SPACE = {"units": [2], "kernel": [(1, 1), (3, 3)], "learning_rate": [0.1, 0.01]}
+OPTIONS = {"epochs": 2, "patience": None, "optimizer": keras.optimizers.SGD, "batch_size": 200}
+HIDDEN = {"hidden": [(2,), (3,)], "batch_size": [32, 64]}  # of the search that is killed
 
 
 def net(input_shape, classes, *, units=2, kernel=(1, 1), fails=False):
@@ -35,11 +41,35 @@ def net(input_shape, classes, *, units=2, kernel=(1, 1), fails=False):
     )
 
 
+def scored(input_shape, classes, *, score):
+    """A net whose val_accuracy is `score` in each epoch, whatever the images."""
+    model = net(input_shape, classes)
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy", metrics=[Score(score)])
+    model.score = score
+    return model
+
+
+@keras.saving.register_keras_serializable("tests")
+class Score(keras.metrics.Metric):
+    def __init__(self, score, name="accuracy"):
+        super().__init__(name=name)
+        self.score = score
+
+    def update_state(self, *arguments, **options):
+        pass
+
+    def result(self):
+        return keras.ops.convert_to_tensor(self.score)
+
+    def get_config(self):
+        return {"score": self.score}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def quick_trials():
     """A trial here is mostly tracing and garbage collection: trace nothing, and collect none of the imports.
 
-    The searches that are run in processes of their own trace their nets as usual.
+    The searches that are run in a process of their own trace their nets as usual.
     """
     gc.freeze()
     if keras.backend.backend() == "tensorflow":
@@ -53,20 +83,51 @@ def quick_trials():
     gc.unfreeze()
 
 
-@pytest.fixture(params=["talos", "keras_tuner"])
+@pytest.fixture
+def untrained(monkeypatch):
+    """Nothing is trained: the epochs of a net pass in no time, each with the net's `score` if it has one."""
+
+    def train(self, model, parameters, epochs, pruner):
+        score = getattr(model, "score", 0.5)
+        if pruner:
+            pruner.set_model(model)
+        for epoch in range(epochs):
+            if pruner:
+                pruner.on_epoch_end(epoch, {"val_accuracy": score})
+                if pruner.pruned:
+                    break
+        return {
+            "status": f"pruned in epoch {epoch + 1}" if pruner and pruner.pruned else "finished",
+            "metrics": {"val_accuracy": score, "val_loss": 1.0},
+            "parameters": 0,
+            "epochs": epoch + 1,
+            "seconds": 0.1,
+            "history": {"loss": [1.0] * (epoch + 1), "val_accuracy": [score] * (epoch + 1)},
+        }
+
+    monkeypatch.setattr(Trials, "_train", train)
+
+
+def finder(library, folder):
+    """A search on the tiny data, for two epochs, with its files in `folder`."""
+    pytest.importorskip(library)
+    options = OPTIONS | {"folder": folder} | ({"tuner": "grid"} if library == "keras_tuner" else {})
+    found = partial(getattr(search, library), **options)
+    return lambda build=net, space=SPACE, data=None, **changes: found(build, data or tiny.data(), space, **changes)
+
+
+@pytest.fixture(params=LIBRARIES)
 def library(request):
-    pytest.importorskip(request.param)
     return request.param
 
 
 @pytest.fixture
 def find(library, tmp_path):
-    """Either search on the tiny data, for two epochs, with its files in a folder of the test."""
-    options = {"epochs": 2, "patience": None, "optimizer": keras.optimizers.SGD, "folder": tmp_path / "search"}
-    if library == "keras_tuner":
-        options["tuner"] = "grid"
-    found = partial(getattr(search, library), **options)
-    return lambda build=net, space=SPACE, data=None, **changes: found(build, data or tiny.data(), space, **changes)
+    return finder(library, tmp_path / "search")
+
+
+# What the libraries share but need be seen in one only.
+in_one = pytest.mark.parametrize("library", ["keras_tuner"], indirect=True)
 
 
 def fits(note):
@@ -77,7 +138,11 @@ def outcome(result):
     return result.table.drop(columns="seconds")
 
 
-def test_a_row_a_trial_and_no_noise(find, tmp_path, monkeypatch, capfd, caplog):
+def states(result):
+    return [trial.state.name for trial in result.library.trials]
+
+
+def test_a_row_a_trial_and_no_noise(find, library, tmp_path, monkeypatch, capfd, caplog, recwarn):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     result = find()
@@ -91,49 +156,32 @@ def test_a_row_a_trial_and_no_noise(find, tmp_path, monkeypatch, capfd, caplog):
     assert result.best == {name: row[name] for name in SPACE}
     assert not list((tmp_path / "here").iterdir())  # the libraries' own files are in the folder
     assert capfd.readouterr().out == "" and not caplog.records
+    assert not [w for w in recwarn if library in w.filename or library in str(w.category)]
 
 
-def test_the_librarys_own_object_says_the_same():
-    pytest.importorskip("talos")
-    pytest.importorskip("keras_tuner")
+def test_the_librarys_own_object_says_the_same(tmp_path):
+    scanned, tuned, studied = (finder(library, tmp_path / "search")() for library in LIBRARIES)
     import keras_tuner
+    import optuna
     import talos
 
-    options = {"epochs": 2, "patience": None, "optimizer": keras.optimizers.SGD}
-    space = {"kernel": [(1, 1), (3, 3)], "learning_rate": [0.1, 0.01]}
-    scanned = search.talos(net, tiny.data(), space, **options)
     assert isinstance(scanned.library, talos.Scan)
     np.testing.assert_allclose(scanned.library.data.val_accuracy, scanned.table.val_accuracy)
     np.testing.assert_allclose(scanned.library.data.val_loss, scanned.table.val_loss)
-    tuned = search.keras_tuner(net, tiny.data(), space, tuner="grid", **options)
     assert isinstance(tuned.library, keras_tuner.GridSearch)
     assert tuned.library.oracle.get_best_trials()[0].score == pytest.approx(tuned.table.val_accuracy.max())
-    # both trained the same nets from the same seed: the second search took them from the records of the first
-    columns = ["kernel", "learning_rate"]
-    theirs, ours = (outcome(r).drop(columns="trial").sort_values(columns) for r in (scanned, tuned))
-    assert theirs.values.tolist() == ours.values.tolist()
+    assert isinstance(studied.library, optuna.Study)
+    assert [trial.value for trial in studied.library.trials] == pytest.approx(list(studied.table.val_accuracy))
+    # All trained the same nets from the same seed, so the later searches took them from the records of the first.
+    by = ["kernel", "learning_rate"]
+    first, second, third = (r.table.drop(columns="trial").sort_values(by) for r in (scanned, tuned, studied))
+    assert first.values.tolist() == second.values.tolist() == third.values.tolist()  # the seconds too
+    assert all(len(trial.intermediate_values) == 2 for trial in studied.library.trials)  # reported all the same
 
 
-@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
-def test_the_other_tuners(tuner, recwarn):
-    pytest.importorskip("keras_tuner")
-    space = {"kernel": [(1, 1), (1, 3), (3, 1), (3, 3)]}
-    trials = 4  # a Bayesian search draws three at random for each parameter, and then chooses
-    result = search.keras_tuner(net, tiny.data(), space, tuner=tuner, trials=trials, epochs=3, patience=None)
-    assert len(result.table) == trials and (result.table.status == "finished").all()
-    assert set(result.table.kernel) <= set(space["kernel"])
-    assert not [w for w in recwarn if "sklearn" in w.filename or "keras_tuner" in w.filename]
-    if tuner == "hyperband":  # three epochs, divided by three: the first round has one each
-        assert set(result.table.epochs) == {1, 3}
-        best = result.table[result.table.epochs == 3].iloc[0]
-        assert best.kernel in list(result.table.kernel[result.table.epochs == 1])
-    else:
-        assert (result.table.epochs == 3).all()
-
-
-def test_bad_trials_are_rows_and_the_search_goes_on(find, capfd, recwarn):
+def test_bad_trials_are_rows_and_the_search_goes_on(find, library, capfd, recwarn):
     # Four raise and three diverge, more in a row than the three at which Keras Tuner gives up by itself.
-    result = find(space={"learning_rate": [1e30, 1e29, 0.1, 1e28], "fails": [True, False]})
+    result = find(space={"learning_rate": [1e30, 1e29, 0.1, 1e28], "fails": [True, False]}, batch_size=32)
     table = result.table
     assert len(table) == 8
     assert (table.status[table.fails] == "failed: RuntimeError: no such net").all()
@@ -143,6 +191,9 @@ def test_bad_trials_are_rows_and_the_search_goes_on(find, capfd, recwarn):
     assert result.best == {"learning_rate": 0.1, "fails": False}
     assert "Traceback" not in "".join(capfd.readouterr())
     assert not [w for w in recwarn if w.category is RuntimeWarning]
+    if library == "optuna":
+        expected = {"finis": "COMPLETE", "diver": "PRUNED", "faile": "FAIL"}
+        assert states(result) == [expected[status[:5]] for status in table.status]
 
 
 def test_a_search_without_a_finished_trial_has_no_best(find):
@@ -150,30 +201,54 @@ def test_a_search_without_a_finished_trial_has_no_best(find):
     assert result.best is None and len(result.table) == 1
 
 
-def test_a_killed_search_goes_on_where_it_stopped(library, tmp_path):
-    note, folder = tmp_path / "fits", tmp_path / "search"
-    start = (
-        "import sys; from functools import partial; import tiny; from kit import search\n"
-        "assert not {'talos', 'keras_tuner', 'optuna'} & set(sys.modules), 'imported before it is needed'\n"
-        f"search.{library}(partial(tiny.counted, note={str(note)!r}, killed_at=2), tiny.data(),"
-        " {'hidden': [(2,), (3,)], 'batch_size': [32, 64]},"
-        f" trials=2, epochs=2, folder={str(folder)!r})"
-    )
-    killed = subprocess.run([sys.executable, "-c", start], cwd=TESTS, capture_output=True, text=True)
-    assert killed.returncode == -9, killed.stderr
-    assert fits(note) == 2 and len(list(folder.glob("counted-*.json"))) == 1  # the second was killed
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder a library, in which a search of three trials was killed within the second.
 
-    space = {"hidden": [(2,), (3,)], "batch_size": [32, 64]}
-    again = partial(getattr(search, library), partial(tiny.counted, note=str(note)), tiny.data(), space, epochs=2)
-    result = again(trials=2, folder=folder)
-    assert fits(note) == 2 + 1  # the second again
-    assert len(result.table) == 2 and (result.table.status == "finished").all()
-    whole = again(trials=2, folder=tmp_path / "other")
+    One process imports Keras, which takes the longest, and then runs each search in a copy of itself.
+    """
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "start.py").write_text(f"""
+import os, sys
+from functools import partial
+import tiny
+from kit import search
+
+libraries = {LIBRARIES}
+assert not set(libraries) & set(sys.modules), "imported before it is needed"
+for library in libraries:
+    if child := os.fork():
+        print(library, os.waitpid(child, 0)[1])
+        continue
+    folder = os.path.join({str(folder)!r}, library)
+    build = partial(tiny.counted, note=folder + "-fits", killed_at=2)
+    getattr(search, library)(build, tiny.data(), {HIDDEN}, trials=3, epochs=2, folder=folder)
+    os._exit(1)
+""")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
+    command = [sys.executable, "-u", str(folder / "start.py")]
+    done = subprocess.run(command, env=environment | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True)
+    assert done.stdout.split() == [word for library in LIBRARIES for word in (library, "9")], done.stderr
+    return folder
+
+
+def test_a_killed_search_goes_on_where_it_stopped(library, killed, tmp_path):
+    folder, note = killed / library, killed / f"{library}-fits"
+    assert fits(note) == 2 and len(list(folder.glob("counted-*.json"))) == 1  # the second was killed
+    if library == "optuna":
+        next(folder.glob("counted-*.json")).unlink()  # the database alone knows the finished trial
+    again = partial(getattr(search, library), partial(tiny.counted, note=str(note)), tiny.data(), HIDDEN, epochs=2)
+    result = again(trials=3, folder=folder)
+    assert fits(note) == 2 + 2  # the second again, and the third
+    assert (result.table.status == "finished").all() and list(result.table.trial) == [1, 2, 3]
+    if library == "optuna":
+        assert states(result) == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
+    whole = again(trials=3, folder=tmp_path / "other")
     pd.testing.assert_frame_equal(outcome(whole), outcome(result), rtol=1e-4)  # as if nothing had happened
     assert not list(folder.rglob("*.part"))
 
 
-@pytest.mark.parametrize("library", ["keras_tuner"], indirect=True)  # what both share
+@in_one
 def test_a_damaged_record_is_trained_again(find, tmp_path):
     space = {"units": [2]}
     first = find(space=space)
@@ -184,24 +259,32 @@ def test_a_damaged_record_is_trained_again(find, tmp_path):
     assert outcome(again).equals(outcome(first))
 
 
-def test_a_changed_setting_is_trained_anew(tmp_path):
-    pytest.importorskip("keras_tuner")
-    options = {"epochs": 2, "patience": None, "optimizer": keras.optimizers.SGD, "folder": tmp_path / "search"}
+@in_one
+def test_a_changed_setting_is_trained_anew(find, untrained, tmp_path):
     changes = [{"epochs": 3}, {"batch_size": 64}, {"seed": 1}, {"validation_split": 0.2}, {"patience": 5},
                {"optimizer": keras.optimizers.Adam}, {"data": tiny.data().take(150, seed=0)}]  # fmt: skip
     for count, change in enumerate([{}, *changes, {}, changes[0]], 1):
-        settings = {"data": tiny.data()} | options | change
-        search.keras_tuner(net, space={"units": [2]}, tuner="grid", **settings)
+        find(space={"units": [2]}, **change)
         assert len(list((tmp_path / "search").glob("net-*.json"))) == min(count, 1 + len(changes)), change
 
 
-def test_the_same_seed_searches_the_same_and_zero_is_a_seed(find, library, tmp_path):
+def test_the_same_seed_searches_the_same_and_zero_is_a_seed(find, library, untrained, tmp_path):
     drawn = {"tuner": "random"} if library == "keras_tuner" else {}
-    space = {"units": list(range(1, 40)), "learning_rate": [0.1, 0.01]}
-    results = [find(space=space, trials=2, seed=seed, folder=tmp_path / str(i), **drawn)
-               for i, seed in enumerate((0, 0, 1))]  # fmt: skip
-    once, twice, other = map(outcome, results)
+    space = {"score": [i / 100 for i in range(100)]}
+    once, twice, other = (
+        outcome(find(build=scored, space=space, trials=3, seed=seed, folder=tmp_path / str(i), **drawn))
+        for i, seed in enumerate((0, 0, 1))
+    )
     assert once.equals(twice) and not once[list(space)].equals(other[list(space)])
+
+
+def test_numpys_whole_numbers_are_taken_for_pythons(find, untrained, tmp_path):
+    settings = {"trials": 2, "batch_size": 100, "epochs": 2, "patience": 5, "seed": 3}
+    first = find(**{name: np.int64(value) for name, value in settings.items()})
+    records = sorted((tmp_path / "search").glob("net-*.json"))
+    assert len(records) == 2 and (first.table.status == "finished").all()
+    assert find(**settings).table.equals(first.table)
+    assert sorted((tmp_path / "search").glob("net-*.json")) == records
 
 
 def test_no_model_is_kept(find):
@@ -212,42 +295,10 @@ def test_no_model_is_kept(find):
         alive.append(weakref.ref(model))
         return model
 
-    result = find(build=watched, space={"units": [1, 2, 3]})
+    result = find(build=watched, space={"units": [1, 2]})
     keras.utils.clear_session()
     gc.collect()
-    assert len(result.table) == len(alive) == 3 and not any(model() for model in alive[:-1])
-
-
-def test_early_stopping_keeps_the_epoch_with_the_lowest_loss():
-    pytest.importorskip("talos")
-    result = search.talos(
-        net, tiny.data(), {"units": [4], "learning_rate": [3.0]}, epochs=30, patience=2, optimizer=keras.optimizers.SGD
-    )
-    (row,) = result.table.to_dict("records")
-    assert row["epochs"] == len(result.library.round_history[0]["val_loss"]) + 2 < 30
-    assert row["val_loss"] == min(result.library.round_history[0]["val_loss"])
-
-
-@pytest.mark.parametrize("library", ["keras_tuner"], indirect=True)  # what both share
-def test_a_model_that_build_compiles_is_left_as_it_is(find):
-    def compiled(input_shape, classes, *, learning_rate):
-        model = net(input_shape, classes)
-        model.compile(keras.optimizers.SGD(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
-        seen.append((type(model.optimizer).__name__, float(model.optimizer.learning_rate)))
-        return model
-
-    seen = []
-    result = find(build=compiled, space={"learning_rate": [0.5, 0.25]}, optimizer=keras.optimizers.Adam)
-    assert (result.table.status == "finished").all() and sorted(seen) == [("SGD", 0.25), ("SGD", 0.5)]
-
-
-@pytest.mark.parametrize("library", ["keras_tuner"], indirect=True)  # what both share
-def test_the_datas_own_validation_split_is_used(find):
-    data = tiny.data().hold_out(0.25, seed=0)
-    first, second = (find(space={"units": [2]}, data=data, validation_split=share) for share in (0.1, 0.0))
-    assert first.table.val_accuracy[0] == second.table.val_accuracy[0]
-    correct = first.table.val_accuracy[0] * 50  # of the 50 images held out
-    assert correct == pytest.approx(round(correct), abs=1e-3)
+    assert len(result.table) == 2 and len(alive) >= 2 and not any(model() for model in alive[:-1])
 
 
 def test_the_quick_profile_cuts_trials_and_epochs_and_a_notebook_shows_one_bar(find, monkeypatch, capfd):
@@ -265,6 +316,28 @@ def test_an_interrupt_ends_the_search(find):
 
     with pytest.raises(KeyboardInterrupt):
         find(build=interrupted, space={"batch_size": [32]})
+
+
+@in_one
+def test_a_model_that_build_compiles_is_left_as_it_is(find):
+    def compiled(input_shape, classes, *, learning_rate):
+        model = net(input_shape, classes)
+        model.compile(keras.optimizers.SGD(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        seen.append((type(model.optimizer).__name__, float(model.optimizer.learning_rate)))
+        return model
+
+    seen = []
+    result = find(build=compiled, space={"learning_rate": [0.5, 0.25]}, optimizer=keras.optimizers.Adam)
+    assert (result.table.status == "finished").all() and sorted(seen) == [("SGD", 0.25), ("SGD", 0.5)]
+
+
+@in_one
+def test_the_datas_own_validation_split_is_used(find):
+    data = tiny.data().hold_out(0.25, seed=0)
+    first, second = (find(space={"units": [2]}, data=data, validation_split=share) for share in (0.1, 0.0))
+    assert first.table.val_accuracy[0] == second.table.val_accuracy[0]
+    correct = first.table.val_accuracy[0] * 50  # of the 50 images held out
+    assert correct == pytest.approx(round(correct), abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -297,13 +370,246 @@ def test_bad_input_is_one_line_before_anything_is_trained(changes, message, find
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_missing_library_says_how_to_install_it(name, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ImportError, match=rf'kit.search.{name} needs {name}; .*pip install "course-kit\[search\]"'):
+        getattr(search, name)(net, tiny.data(), SPACE)
+
+
+# Talos: its record of a trial ends at the epoch at which the trial was judged.
+
+
+@pytest.mark.parametrize("library", ["talos"], indirect=True)
+def test_early_stopping_keeps_the_epoch_with_the_lowest_loss(find):
+    result = find(space={"units": [4], "learning_rate": [3.0]}, epochs=30, patience=2, batch_size=32)
+    (row,) = result.table.to_dict("records")
+    assert row["epochs"] == len(result.library.round_history[0]["val_loss"]) + 2 < 30
+    assert row["val_loss"] == min(result.library.round_history[0]["val_loss"])
+
+
+# Keras Tuner: its other tuners, and the nets that a tuner gives.
+
+
+@pytest.mark.parametrize("tuner", ["random", "bayesian", "hyperband"])
+@in_one
+def test_the_other_tuners(find, tuner, untrained, recwarn):
+    space = {"kernel": [(1, 1), (1, 3), (3, 1), (3, 3)]}
+    trials = np.int64(4)  # a Bayesian search draws three at random for each parameter, and then chooses
+    result = find(space=space, tuner=tuner, trials=trials, epochs=3)
+    assert len(result.table) == trials and (result.table.status == "finished").all()
+    assert set(result.table.kernel) <= set(space["kernel"])
+    assert not [w for w in recwarn if "sklearn" in w.filename or "keras_tuner" in w.filename]
+    assert result.library.get_best_models()[0].layers[0].kernel_size in space["kernel"]
+    if tuner == "hyperband":  # three epochs, divided by three: the first round has one each
+        assert set(result.table.epochs) == {1, 3}
+        best = result.table[result.table.epochs == 3].iloc[0]
+        assert best.kernel in list(result.table.kernel[result.table.epochs == 1])
+    else:
+        assert (result.table.epochs == 3).all()
+
+
+@in_one
+def test_the_tuner_gives_the_nets_of_its_trials(find):
+    def built(input_shape, classes, **options):
+        seen.append(options)
+        return net(input_shape, classes, **options)
+
+    seen, data = [], tiny.data().hold_out(0.25, seed=0)
+    space = {"kernel": [(1, 1), (3, 3)], "learning_rate": [0.1, 3.0]}
+    found = find(build=built, space=space, data=data, epochs=12, patience=2, batch_size=32)
+    assert len(seen) == len(found.table) == 4  # none but those of the trials
+    assert (found.table.epochs < 12).any()  # stopped early, judged before its last epoch
+
+    tuner = found.library
+    (best,) = tuner.get_best_hyperparameters()
+    one, two = (tuner.hypermodel.build(best) for _ in range(2))
+    assert one.layers[0].kernel_size == found.best["kernel"]
+    assert float(one.optimizer.learning_rate) == pytest.approx(found.best["learning_rate"])
+    for first, second in zip(one.get_weights(), two.get_weights()):
+        np.testing.assert_array_equal(first, second)  # seeded as a trial
+
+    accuracies = [model.evaluate(*data.validation, verbose=0)[1] for model in tuner.get_best_models(4)]
+    assert accuracies == pytest.approx(sorted(found.table.val_accuracy, reverse=True), abs=1e-6)
+
+
+@in_one
+def test_the_tuner_has_no_net_of_a_trial_that_failed(find):
+    tuner = find(space={"fails": [True, False]}).library
+    with pytest.raises(ValueError, match=r"trial \d+ failed: RuntimeError: no such net; ask for the nets of") as error:
+        tuner.get_best_models(2)
+    assert "\n" not in str(error.value)
+
+
 def test_an_unknown_tuner():
     with pytest.raises(ValueError, match="tuner='best'; it must be one of random, bayesian, hyperband, grid"):
         search.keras_tuner(net, tiny.data(), SPACE, tuner="best")
 
 
-@pytest.mark.parametrize("name", ["talos", "keras_tuner"])
-def test_a_missing_library_says_how_to_install_it(name, monkeypatch):
-    monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf'kit.search.{name} needs {name}; .*pip install "course-kit\[search\]"'):
-        getattr(search, name)(net, tiny.data(), SPACE)
+# Optuna: what it prunes, the study and its database.
+
+in_optuna = pytest.mark.parametrize("library", ["optuna"], indirect=True)
+
+
+@in_optuna
+def test_the_study_says_the_same(find):
+    import optuna
+
+    verbosity = optuna.logging.get_verbosity()
+    result = find()
+    study = result.library
+    assert isinstance(study, optuna.Study) and study.direction.name == "MAXIMIZE"
+    assert [trial.value for trial in study.trials] == pytest.approx(list(result.table.val_accuracy))
+    assert [trial.params["kernel"] for trial in study.trials] == [
+        SPACE["kernel"].index(kernel) for kernel in result.table.kernel
+    ]
+    assert [trial.params["learning_rate"] for trial in study.trials] == list(result.table.learning_rate)
+    assert all(len(trial.intermediate_values) == 2 for trial in study.trials)
+    assert study.best_value == result.table.val_accuracy.max()
+    assert set(optuna.importance.get_param_importances(study)) == {"units", "kernel", "learning_rate"}
+    assert optuna.logging.get_verbosity() == verbosity
+
+
+@in_optuna
+def test_a_trial_below_the_median_is_pruned(find, untrained):
+    """Scores come in the order of the draw; from the sixth trial on, those below the median of the finished are cut."""
+    scores = [round(0.1 * i, 1) for i in range(1, 10)]
+    result = find(build=scored, space={"score": scores})
+    table, finished = result.table, []
+    assert sorted(table.score) == scores
+    for row in table.itertuples():
+        if len(finished) >= 5 and row.score < np.median(finished):
+            assert (row.status, row.epochs) == ("pruned in epoch 1", 1)
+        else:
+            assert (row.status, row.epochs) == ("finished", 2)
+            finished.append(row.score)
+        assert row.val_accuracy == pytest.approx(row.score)
+    assert (table.status != "finished").any()  # a pruned trial cannot be the best
+    assert result.best == {"score": 0.9}
+    assert states(result) == ["COMPLETE" if status == "finished" else "PRUNED" for status in table.status]
+
+
+def worse_and_worse():
+    """A builder whose nets score less and less, in the order in which they are built; the first names the search."""
+    scores = iter([0.9, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3])
+
+    def build(input_shape, classes, *, units):
+        return scored(input_shape, classes, score=next(scores))
+
+    return build
+
+
+@in_optuna
+def test_the_first_tenth_of_the_epochs_is_not_judged(find, untrained):
+    table = find(build=worse_and_worse(), space={"units": [*range(7)]}, epochs=20).table
+    assert list(table.status) == ["finished"] * 5 + ["pruned in epoch 3"] * 2
+
+
+@in_optuna
+def test_pruning_ends_the_training_and_leaves_no_record_for_another_search(find, tmp_path):
+    table = find(build=worse_and_worse(), space={"units": [*range(6)]}).table
+    assert list(table.status) == ["finished"] * 5 + ["pruned in epoch 1"] and list(table.epochs) == [2] * 5 + [1]
+    assert len(list((tmp_path / "search").glob("*.json"))) == 5
+
+
+@in_optuna
+def test_a_failed_trial_is_run_again_and_others_are_not(find, untrained):
+    broken = {"yes": True}
+
+    def mended(input_shape, classes, *, units):
+        built.append(units)
+        if broken["yes"] and units == 3:
+            raise MemoryError("no room")
+        return net(input_shape, classes, units=units)
+
+    built = []
+    first = find(build=mended, space={"units": [1, 2, 3]})
+    assert sorted(first.table.status)[0] == "failed: MemoryError: no room"
+    broken["yes"], built[:] = False, []
+    again = find(build=mended, space={"units": [1, 2, 3]})
+    assert (again.table.status == "finished").all() and sorted(again.table.units) == [1, 2, 3]
+    assert built == [1, 3]  # one to name the search by, and the one that failed
+
+
+@in_optuna
+def test_values_that_are_equal_are_kept_apart(find, untrained):
+    table = find(build=scored, space={"score": [1, True, 1.0]}).table
+    assert len(table) == 3 and {type(value) for value in table.score} == {int, bool, float}
+
+
+@in_optuna
+def test_no_combination_is_tried_twice_and_the_good_come_early(find, monkeypatch):
+    """A hill over 100 combinations, of which 30 are tried, the first ten at random."""
+
+    def run(self, parameters, pruner):
+        score = 1 - (abs(parameters["units"] - 7) + abs(parameters["kernel"] - 3)) / 20
+        record = {"status": "finished", "metrics": {"val_accuracy": score, "val_loss": 1.0}, "history": {}}
+        self.add(parameters, record)
+        return record
+
+    monkeypatch.setattr(Trials, "run", run)
+    space = {"units": [*range(1, 11)], "kernel": [*range(1, 11)]}
+    table = find(space=space, trials=30).table
+    assert len(table) == 30 and not table.duplicated(list(space)).any()
+    assert table.val_accuracy[10:].mean() > table.val_accuracy[:10].mean() + 0.05
+    assert table.val_accuracy.max() >= 0.95
+
+
+@in_optuna
+def test_a_search_is_carried_further(find, untrained):
+    space = {"score": [round(0.1 * i, 1) for i in range(1, 9)]}
+    few = find(build=scored, space=space, trials=3)
+    more = find(build=scored, space=space, trials=6)
+    assert more.table[:3].equals(few.table) and len(more.table) == 6 and not more.table.duplicated("score").any()
+    assert find(build=scored, space=space, trials=3).table.equals(few.table)
+
+
+@in_optuna
+def test_the_trials_of_others_in_the_study_change_nothing(find, untrained, tmp_path):
+    def others(trial):
+        """Far better than ours; one has a parameter of ours, one has not, one fails."""
+        trial.report(100.0, 0)
+        if trial.number % 3 == 0:
+            trial.suggest_categorical("score", space["score"])
+        elif trial.number % 3 == 1:
+            trial.suggest_float("other", 0, 1)
+        else:
+            return None
+        return 100.0
+
+    space = {"score": [round(0.05 * i, 2) for i in range(1, 17)]}
+    for times, trials in enumerate((6, 12, 16), 1):
+        found = find(build=scored, space=space, trials=trials)
+        found.library.optimize(others, n_trials=3)  # the last time, with no combination left to try
+        assert len(found.table) == trials and len(found.library.trials) == trials + 3 * times
+    again = find(build=scored, space=space)
+    whole = find(build=scored, space=space, folder=tmp_path / "other")
+    assert again.table.equals(found.table) and outcome(whole).equals(outcome(again))
+    assert (whole.table.status != "finished").any()  # by the median of ours
+
+
+@in_optuna
+def test_a_changed_setting_is_a_new_study(find, untrained, tmp_path):
+    import optuna
+
+    def uncompiled(input_shape, classes, *, score):
+        model = net(input_shape, classes)
+        model.score = score
+        return model
+
+    changes = [{"epochs": 3}, {"optimizer": keras.optimizers.Adam}, {"data": tiny.data().take(150, seed=0)}]
+    for count, change in enumerate([{}, *changes, {}, changes[0]], 1):
+        find(**{"build": uncompiled, "space": {"score": [0.5]}} | change)
+        found = optuna.get_all_study_names(f"sqlite:///{tmp_path / 'search' / 'optuna.db'}")
+        assert len(found) == min(count, 1 + len(changes)), change
+
+
+@in_optuna
+def test_a_damaged_database_is_set_aside(find, untrained, tmp_path):
+    first = find(space={"units": [2, 3]})
+    (tmp_path / "search" / "optuna.db").write_bytes(b"not a database" * 100)
+    with pytest.warns(UserWarning, match=r"optuna.db is damaged \(.*\); set aside as optuna.db.damaged") as caught:
+        again = find(space={"units": [2, 3]})
+    assert outcome(again).equals(outcome(first)) and (tmp_path / "search" / "optuna.db.damaged").exists()
+    (said,) = (warning for warning in caught if warning.category is UserWarning)
+    assert said.filename == __file__ and "\n" not in str(said.message)

@@ -241,7 +241,7 @@ def test_only_whole_full_runs_are_recorded(note, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({"study": "no-such-study"}, "no study is called 'no-such-study'; there are: fashion-ladder-mlp"),
+        ({"study": "no-such-study"}, "study='no-such-study'; it must be a Study"),
         ({"only": "fourth"}, "no experiment of 'tiny' is called 'fourth'; it has: first; second; third"),
         ({"only": ["first", "x*"]}, "'x\\*'"),
         ({"seeds": ()}, "give at least one whole number"),

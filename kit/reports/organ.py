@@ -20,6 +20,7 @@ from .. import datasets, models, profile
 from ..models.numpy_mlp import NumpyMLP
 from ..search import Search, optuna
 from ..studies import Experiment, Study
+from ..training import hooks
 
 EPOCHS, PATIENCE, RATE = 90, 8, 0.0892
 L1, L2 = 0.000183, 0.0015
@@ -51,8 +52,9 @@ def features(source=None):
     """
     pixels = profile.images(large(source))  # the quick profile would cut them only once all are computed
     synthetic = pixels.origin.startswith("synthetic")
-    keras.utils.set_random_seed(0)  # of the untrained weights: the same at each call, so that the features are kept
-    model = models.transfer(pixels.train.x.shape[1:], len(pixels.classes), weights=None if synthetic else "imagenet")
+    with hooks.stream(0):  # the untrained weights are the same at each call, so that the features are kept
+        weights = None if synthetic else "imagenet"
+        model = models.transfer(pixels.train.x.shape[1:], len(pixels.classes), weights=weights)
     read = pixels.map(partial(models.features, model))
     return replace(read, origin=pixels.origin + ", ResNet50 untrained" * synthetic)
 

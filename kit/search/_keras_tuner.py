@@ -46,7 +46,8 @@ def keras_tuner(
 
     Returns:
         SearchResult; its `library` is the tuner. In the tuner, values that its Choice cannot take (tuples, None, mixed
-        types) are their places in the list.
+        types) are their places in the list. Its `hypermodel.build` gives the compiled net of some hyper-parameters, and
+        `get_best_models` fits the nets of the best trials again, as they were: no weights are kept.
     """
     if tuner not in TUNERS:
         raise ValueError(f"tuner={tuner!r}; it must be one of {', '.join(TUNERS)}")
@@ -55,28 +56,42 @@ def keras_tuner(
         patience=patience, validation_split=validation_split, seed=seed, folder=folder,
     )  # fmt: skip
     library = load("keras_tuner")
-    choices = library.HyperParameters()
     by_place = {name for name, values in space.items() if {type(value) for value in values} not in PLAIN}
-    for name, values in space.items():
-        if name in by_place:
-            choices.Choice(name, list(range(len(values))), ordered=False)
-        else:
-            choices.Choice(name, values)
+    judged = {}  # after which epoch, by trial
+
+    def parameters(chosen):
+        """What the HyperParameters have chosen; those that have nothing to choose from get the space."""
+        found = {}
+        for name, values in space.items():
+            if name in by_place:
+                found[name] = values[chosen.Choice(name, list(range(len(values))), ordered=False)]
+            else:
+                found[name] = chosen.Choice(name, values)
+        return found
 
     class Searcher(getattr(library, TUNERS[tuner])):
         def run_trial(self, trial, **_):
-            values = trial.hyperparameters.values
-            parameters = {name: space[name][values[name]] if name in by_place else values[name] for name in space}
-            record = search.run(parameters, values.get("tuner/epochs"))
-            trial.message = record["status"]
+            chosen = trial.hyperparameters
+            record = search.run(parameters(chosen), chosen.values.get("tuner/epochs"))
+            trial.message, judged[trial.trial_id] = record["status"], record["best_epoch"]
             return {"val_accuracy": math.nan} | record["metrics"]  # a trial without a figure is a failed one
+
+        def load_model(self, trial):
+            if trial.status != "COMPLETED":
+                raise ValueError(f"trial {trial.trial_id} {trial.message}; ask for the nets of finished trials alone")
+            model = self.hypermodel.build(trial.hyperparameters)
+            search._train(model, parameters(trial.hyperparameters), judged[trial.trial_id], None)
+            return model
+
+    choices = library.HyperParameters()
+    parameters(choices)
 
     # the tuner's own warnings, and those of its Gaussian process in a space of few values
     with quiet(r"keras_tuner\b|sklearn\.gaussian_process\b"):
         searcher = Searcher(
             objective=library.Objective("val_accuracy", "max"),
             hyperparameters=choices,
-            seed=seed + 1,  # Keras Tuner takes 0 for none
+            seed=search.seed + 1,  # Keras Tuner takes 0 for none
             max_consecutive_failed_trials=None,  # a failure is a row, however many there are
             # The records hold the finished trials. The tuner starts anew, gets them back and so arrives where it was:
             # its own files are several, and a kill between two of them cannot be told from a whole state.
@@ -85,8 +100,11 @@ def keras_tuner(
             overwrite=True,
             **({"max_epochs": search.epochs} if tuner == "hyperband" else {"max_trials": search.count}),
         )
+        # Set here, because a tuner that is given one builds a net at once, to learn the space that it has already.
+        searcher.hypermodel = library.HyperModel()
+        searcher.hypermodel.build = lambda chosen: search._model(parameters(chosen))
         if tuner == "hyperband" and (trials is not None or profile.name() == "quick"):
-            searcher.oracle.max_trials = profile.trials(trials or search.count)
+            searcher.oracle.max_trials = profile.trials(int(trials or search.count))
         search.bar.total = searcher.oracle.max_trials
         searcher.search(verbose=0)
     return search.result(searcher)

@@ -37,6 +37,7 @@ def optuna(
     The study is kept in `optuna.db`, an SQLite file in `folder`, under a name that holds a hash of all that its trials
     depend on. A search that is run again, also after a kill, goes on where it stopped, as if nothing had happened;
     with more `trials` it is carried further. A trial that failed is run again. One search at a time may use a study.
+    Trials that others add to it, by Optuna's own `study.optimize` say, are left alone and change nothing in the search.
 
     Args and Raises as for `kit.search.talos`; `trials` is as for `kit.search.keras_tuner`.
 
@@ -57,14 +58,14 @@ def optuna(
     choices = {name: list(range(len(values))) if name in by_place else values for name, values in space.items()}
     distributions = {name: library.distributions.CategoricalDistribution(kept) for name, kept in choices.items()}
     states = library.trial.TrialState
-    tried = set()
+    tried, told = set(), []  # combinations, and Optuna's own account of their trials
 
     class Sampler(library.samplers.TPESampler):
         """TPE, seeded anew for each trial by its number, so that a search that is taken up again draws the same."""
 
         def __init__(self):
-            numbers = np.random.SeedSequence([seed, len(search.rows)]).generate_state(2)
-            super().__init__(seed=int(numbers[0]), multivariate=True)
+            numbers = np.random.SeedSequence([search.seed, len(search.rows)]).generate_state(2)
+            super().__init__(seed=int(numbers[0]), multivariate=True, constant_liar=False)
             self.random = np.random.default_rng(int(numbers[1]))
 
         def infer_relative_search_space(self, study, trial):
@@ -72,7 +73,7 @@ def optuna(
 
         def sample_relative(self, study, trial, search_space):
             for _ in range(TRIES):
-                found = super().sample_relative(study, trial, search_space)
+                found = super().sample_relative(ours, trial, search_space)
                 if not found:  # the first trials
                     break
                 if _key(found, choices) not in tried:
@@ -94,14 +95,20 @@ def optuna(
             for old in study.get_trials():
                 if old.state == states.RUNNING:  # when the search was killed
                     study.tell(old.number, state=states.FAIL)
-                elif old.state in (states.COMPLETE, states.PRUNED) and len(search.rows) < search.count:
+                elif "record" not in old.user_attrs or len(search.rows) == search.count:
+                    continue  # not of this search, or more than it asks for now
+                elif old.state in (states.COMPLETE, states.PRUNED):
                     tried.add(_key(old.params, choices))
                     search.add(values(old), old.user_attrs["record"])
+                    told.append(old)
             while len(search.rows) < search.count:
+                # What the sampler and the pruner learn from: the study without the trials of others.
+                ours = library.create_study(direction="maximize", pruner=study.pruner)
+                ours.add_trials(told)
                 study.sampler = Sampler()
                 trial = study.ask(distributions)
                 tried.add(_key(trial.params, choices))
-                pruner = _Pruner(trial)
+                pruner = _Pruner(trial, ours)
                 record = search.run(values(trial), pruner=pruner)
                 if not pruner.reported:  # the record of an earlier search
                     for epoch, score in enumerate(record["history"].get("val_accuracy", ())):
@@ -109,26 +116,29 @@ def optuna(
                 kept = ("status", "metrics", "epochs", "seconds", "best_epoch")
                 trial.set_user_attr("record", {name: record[name] for name in kept if name in record})
                 if record["status"] == "finished":
-                    study.tell(trial, record["metrics"]["val_accuracy"])
+                    told.append(study.tell(trial, record["metrics"]["val_accuracy"]))
                 else:  # TPE learns from what was pruned or diverged, not from an error
                     failed = record["status"].startswith("failed")
-                    study.tell(trial, state=states.FAIL if failed else states.PRUNED)
+                    told.append(study.tell(trial, state=states.FAIL if failed else states.PRUNED))
+            # The one above would look for an untried combination for ever, where others go on and none is left.
+            study.sampler = library.samplers.TPESampler(seed=search.seed)
     finally:
         library.logging.set_verbosity(verbosity)
     return search.result(study)
 
 
 class _Pruner(keras.callbacks.Callback):
-    """Reports each epoch's val_accuracy to Optuna, and stops the trial where Optuna says so."""
+    """Reports each epoch's val_accuracy to Optuna, and stops the trial where the pruner of the study `ours` says so."""
 
-    def __init__(self, trial):
+    def __init__(self, trial, ours):
         super().__init__()
-        self.trial, self.pruned, self.reported = trial, False, False
+        self.trial, self.ours, self.pruned, self.reported = trial, ours, False, False
 
     def on_epoch_end(self, epoch, logs):
         self.trial.report(logs["val_accuracy"], epoch)
         self.reported = True
-        if self.trial.should_prune():
+        reported = self.trial.study.get_trials(deepcopy=False)[self.trial.number]
+        if self.ours.pruner.prune(self.ours, reported):
             self.pruned = self.model.stop_training = True
 
 

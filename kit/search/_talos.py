@@ -67,7 +67,7 @@ def talos(
     with quiet(r"talos\b"):
         scan = library.Scan(
             stand_in, stand_in, space, model, str(search.folder / "talos"), x_val=stand_in, y_val=stand_in,
-            seed=seed, round_limit=search.count, reduction_metric="val_accuracy", save_weights=False,
+            seed=search.seed, round_limit=search.count, reduction_metric="val_accuracy", save_weights=False,
             clear_session=False, disable_progress_bar=True,
         )  # fmt: skip
     if scan.status == "paused":  # Talos takes the interrupt for a wish to pause

@@ -22,7 +22,10 @@ def load(library):
 
 
 def check(build, data, space, *, trials, batch_size, epochs, patience, validation_split, seed):
-    """Raises a one-line ValueError for what cannot be searched, before anything is trained."""
+    """The whole numbers by name, NumPy's made Python's own, which Keras Tuner and JSON want; None stays.
+
+    Raises a one-line ValueError for what cannot be searched, before anything is trained.
+    """
     if not isinstance(space, dict) or not space:
         raise ValueError(f'space={space!r}; it must be a dict of lists, such as {{"units": [64, 128]}}')
     for name, values in space.items():
@@ -45,6 +48,7 @@ def check(build, data, space, *, trials, batch_size, epochs, patience, validatio
             f"validation_split={validation_split!r}; {data.card.title} has no validation split, so it must be a share "
             "in (0, 1)"
         )
+    return {name: value if value is None else int(value) for name, value in whole.items()}
 
 
 def names(build, parameter):
@@ -57,4 +61,5 @@ def quiet(modules):
     """Without the warnings of `modules` (a pattern), and without TensorFlow's that each trial has a net of its own."""
     with quiet_retracing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=modules)
+        warnings.filterwarnings("always", message=".* is damaged ")  # the kit's, which look as if they were theirs
         yield

@@ -13,6 +13,8 @@ import pandas as pd
 
 from .. import files, machine, profile, progress, training
 from ..studies import ledger
+from ..studies.nets import usable
+from ..training import hooks
 from .space import check, names
 
 
@@ -41,17 +43,17 @@ class Trials:
         self, build, data, space, *,
         trials, optimizer, loss, batch_size, epochs, patience, validation_split, seed, folder,
     ):  # fmt: skip
-        check(
+        whole = check(
             build, data, space, trials=trials, batch_size=batch_size, epochs=epochs, patience=patience,
             validation_split=validation_split, seed=seed,
         )  # fmt: skip
-        self.build, self.space, self.seed, self.patience = build, space, seed, patience
-        self.data = profile.images(data)
+        self.build, self.space, self.seed, self.patience = build, space, whole["seed"], whole["patience"]
+        self.data = usable(data)
         self.optimizer, self.loss = optimizer, loss
-        self.batch_size, self.validation_split = batch_size, validation_split
-        self.epochs = profile.epochs(epochs)
+        self.batch_size, self.validation_split = whole["batch_size"], validation_split
+        self.epochs = profile.epochs(whole["epochs"])
         size = math.prod(len(values) for values in space.values())
-        self.count = profile.trials(size if trials is None else min(trials, size))
+        self.count = profile.trials(min(whole["trials"] or size, size))
         self.folder = Path(folder or files.runs() / "search").resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.fingerprint = ledger.fingerprint(self.data)
@@ -64,7 +66,8 @@ class Trials:
         pruner: a callback that may stop the training, and then says so in its `pruned`.
         """
         try:
-            record = self._record(parameters, epochs or self.epochs, pruner)
+            with hooks.stream(self.seed):  # all start from the same, so that they differ by their parameters alone
+                record = self._record(parameters, epochs or self.epochs, pruner)
         except Exception as error:  # one bad trial must not take the others with it
             said = (str(error).strip().splitlines() or [""])[0]
             record = {"status": f"failed: {type(error).__name__}: {said}"[:300], "metrics": {}, "history": {}}
@@ -93,7 +96,7 @@ class Trials:
     def name(self):
         """A name for the search, with a hash of all that its trials depend on; of their nets, one that can be built."""
         for values in itertools.product(*self.space.values()):
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), hooks.stream(self.seed):
                 return self._path(self.space, self._model(dict(zip(self.space, values))), self.epochs).stem
         return "no net"
 
@@ -138,9 +141,7 @@ class Trials:
         return record
 
     def _model(self, parameters):
-        """The compiled model. All trials start from the same seed, so that they differ by their parameters alone."""
-        keras.utils.clear_session()  # or the nets of all trials stay in memory
-        keras.utils.set_random_seed(self.seed)
+        """The compiled model."""
         rate = "learning_rate" in parameters and not names(self.build, "learning_rate")
         handled = {"batch_size", "patience", "learning_rate"} if rate else {"batch_size", "patience"}
         settings = {name: value for name, value in parameters.items() if name not in handled}

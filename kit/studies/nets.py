@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import sklearn.metrics
 
-from .. import machine, training
+from .. import machine, profile, training
 from ..models import numpy_mlp
 
 
@@ -32,10 +32,19 @@ def by_hand(model):
     return isinstance(model, numpy_mlp.NumpyMLP)
 
 
-def build(experiment, data, seed):
-    """The compiled model (or the NumpyMLP); with the same seed the same initial weights and, later, dropout masks."""
-    keras.utils.clear_session()  # layers are numbered from one again: the same row has the same config
-    keras.utils.set_random_seed(seed)
+def usable(data):
+    """The data in this profile; ValueError where pixels are NaN or infinite, with which no net can be judged."""
+    data = profile.images(data)
+    for name, split in {"training": data.train, "validation": data.validation, "test": data.test, **data.extra}.items():
+        if split is not None and split.x.dtype.kind == "f" and not np.isfinite(split.x.sum(dtype="float64")):
+            wrong = split.x.size - int(np.isfinite(split.x).sum())
+            if wrong:
+                raise ValueError(f"{data.card.title}: {wrong:,} values of the {name} images are NaN or infinite")
+    return data
+
+
+def build(experiment, data):
+    """The compiled model (or the NumpyMLP); its seeds come from the `stream` that this is called within."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(experiment.precision)
     try:

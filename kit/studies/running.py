@@ -1,7 +1,9 @@
 """`run`: fit every experiment of a study, once a seed, and keep what came out."""
 
+import contextlib
 import functools
-from concurrent.futures import as_completed
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from numbers import Integral
 
 import keras
@@ -9,6 +11,7 @@ import keras
 from .. import machine, profile, progress
 from ..datasets import sources
 from ..models import numpy_mlp
+from ..training import hooks
 from . import ledger, nets
 from .experiment import Study
 from .results import Results
@@ -41,13 +44,17 @@ def run(study, *, only=None, seeds=(0,), source=None, resume=True, executor=None
     data, *_ = [_data(load, source, profile.name())[0] for load in loads]  # bad data is said before anything is trained
     jobs = [(study, experiment, seed, source, resume) for seed in map(int, seeds) for experiment in experiments]
     records = [None] * len(jobs)
-    if executor is None:
-        finished = ((index, _fit_once(*job)) for index, job in enumerate(jobs))
-    else:
-        futures = {executor.submit(_fit_once, *job): index for index, job in enumerate(jobs)}
-        finished = ((futures[future], future.result()) for future in as_completed(futures))
     live = progress.watched()
-    with progress.bar(total=len(jobs), desc=study.name, unit="fit") as bar:
+    with contextlib.ExitStack() as stack:
+        if not hooks.SEEDS_CAN_BE_LED:  # then they are a row's own only in a process of its own
+            one = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1)
+            executor = stack.enter_context(one)
+        if executor is None:
+            finished = ((index, _fit_once(*job)) for index, job in enumerate(jobs))
+        else:
+            futures = {executor.submit(_fit_once, *job): index for index, job in enumerate(jobs)}
+            finished = ((futures[future], future.result()) for future in as_completed(futures))
+        bar = stack.enter_context(progress.bar(total=len(jobs), desc=study.name, unit="fit"))
         for count, (index, record) in enumerate(finished, 1):
             records[index] = record
             bar.set_postfix_str(_summary(study, record))
@@ -70,7 +77,7 @@ def _summary(study, record):
 @functools.lru_cache(maxsize=4)
 def _data(load, source, profile_name):
     """The data in this profile, and their fingerprint; kept for the fits that follow."""
-    data = profile.images(load(source))
+    data = nets.usable(load(source))
     return data, ledger.fingerprint(data)
 
 
@@ -79,7 +86,7 @@ def _fit_once(study, experiment, seed, source, resume):
     data, fingerprint = _data(experiment.data or study.data, source, profile.name())
     origin = {"experiment": experiment.name, "seed": seed, "origin": data.origin, "profile": profile.name()}
     try:
-        with nets.quiet_retracing():
+        with nets.quiet_retracing(), hooks.stream(seed):
             return _recorded_fit(study, experiment, seed, resume, data, fingerprint, origin)
     except Exception as error:  # one bad row must not take the others with it
         said = (str(error).strip().splitlines() or [""])[0]
@@ -87,7 +94,7 @@ def _fit_once(study, experiment, seed, source, resume):
 
 
 def _recorded_fit(study, experiment, seed, resume, data, fingerprint, origin):
-    model = nets.build(experiment, data, seed)
+    model = nets.build(experiment, data)
     epochs = profile.epochs(experiment.epochs)
     definition = {
         "model": model.get_params() if nets.by_hand(model) else model.get_config(),

@@ -1,13 +1,15 @@
 """`fit`: what `model.fit` does, an epoch at a time in one compiled program."""
 
 import math
+from numbers import Integral
 
 import keras
 import numpy as np
 from sklearn.utils import check_random_state
 
 from .. import progress
-from . import compiled
+from . import compiled, hooks
+from .arrays import LeftToKeras, prepared
 
 BATCH_HOOKS = [
     f"on_{phase}batch_{moment}" for phase in ("", "train_", "test_") for moment in ("begin", "end")
@@ -15,149 +17,145 @@ BATCH_HOOKS = [
 
 
 def fit(
-    model,
-    x,
-    y,
-    *,
-    batch_size=32,
-    epochs=1,
-    validation_data=None,
-    validation_split=0.0,
-    callbacks=(),
-    shuffle=True,
-    seed=None,
-    verbose="auto",
-):
+    model, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
+    validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0, steps_per_epoch=None,
+    validation_steps=None, validation_batch_size=None, validation_freq=1, *, seed=None,
+):  # fmt: skip
     """Train a compiled Keras model as `model.fit` does, several times faster for small nets.
 
+    All arguments of `keras.Model.fit`, with their defaults and their meaning, and a `seed`. Arrays for a model with one
+    input and one output are trained on in a compiled epoch; all else falls through to `model.fit`: tf.data sets,
+    generators, several inputs or outputs, numbers of steps, callbacks that act at batches, the torch back end.
+
     Args:
-        model: compiled `keras.Model` with one input and one output.
+        model: compiled `keras.Model`.
         x: images or features, (n, ...) of the model's input shape; integers are left to the model to convert.
         y: targets, (n,) or (n, ...).
-        batch_size: examples a step; the last batch of an epoch takes what is left.
-        epochs: passes over the data.
-        validation_data: `(x, y)`, evaluated after each epoch; it overrides `validation_split`.
         validation_split: share in [0, 1), taken from the end of the data before shuffling.
-        callbacks: Keras callbacks. All that acts at epochs works, TerminateOnNaN too (it looks after each epoch). A
-            callback that acts at batches makes the whole call fall through to `model.fit`.
-        shuffle: draw a new order each epoch.
+        callbacks: all that acts at epochs works, TerminateOnNaN too (it looks after each epoch).
         seed: of the shuffling; None draws from NumPy's global state, which `keras.utils.set_random_seed` sets. Initial
-            weights and dropout masks are drawn from the seeds of the model's own layers. A fit that falls through to
-            `model.fit` hands the seed to `keras.utils.set_random_seed`, for want of a finer way.
-        verbose: 0 is quiet, 1 shows one progress bar for the fit, "auto" shows it in a terminal or a notebook.
+            weights and dropout masks are drawn from the seeds of the model's own layers. For a fit that falls through,
+            the global state is set by the seed and put back afterwards, for want of a finer way.
+        verbose: 0 is quiet, 1 shows one progress bar for the fit, 2 prints a line an epoch, "auto" shows the bar in a
+            terminal or a notebook.
 
     Returns:
-        `keras.callbacks.History` with the keys of `model.fit`; its `engine` says how the epochs were run.
+        `keras.callbacks.History` with the keys of `model.fit`; its `engine` says how the epochs were run, and why.
 
     Raises:
-        ValueError: arrays, labels or settings that do not fit together, in one line.
+        ValueError: arrays, labels or settings that do not fit together, in one line. What Keras on TensorFlow on a CPU
+            refuses of labels is refused on every back end and device. NaN or infinity in x is a warning.
     """
-    x, y, validation_data = _checked(model, x, y, batch_size, epochs, validation_data, validation_split)
-    callbacks = keras.tree.flatten(callbacks)
-    reason = _why_not_compiled(model, callbacks)
+    _check_settings(model, batch_size, epochs, initial_epoch, validation_batch_size, validation_freq, seed)
+    given = [] if callbacks is None else keras.tree.flatten(callbacks)
+    shown = [_Bar()] if verbose == 1 or (verbose == "auto" and progress.watched()) else []
+    reason = _why_not_compiled(model, given, steps_per_epoch, validation_steps, shuffle)
+    try:
+        data, validation = prepared(model, x, y, sample_weight, validation_data, validation_split, class_weight)
+    except LeftToKeras as left:
+        reason = reason or left
     if reason:
-        if seed is not None:
-            keras.utils.set_random_seed(seed)
-        history = model.fit(
-            x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=callbacks,
-            shuffle=shuffle, verbose=verbose,
-        )  # fmt: skip
+        with hooks.globally(None if seed is None else int(seed)):
+            history = model.fit(
+                x, y, batch_size, epochs, 2 if verbose == 2 else 0,
+                callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else [*given, *shown],
+                validation_split, validation_data, shuffle, class_weight, sample_weight, initial_epoch,
+                steps_per_epoch, validation_steps, validation_batch_size, validation_freq,
+            )  # fmt: skip
         history.engine = f"model.fit ({reason})"
         return history
 
-    model._symbolic_build(
-        data_batch=(x[:1], y[:1], None)
-    )  # as train_on_batch does: metrics and optimizer get variables
-    train, test, engine = getattr(compiled, keras.backend.backend())(model, batch_size)
-    data = _on_device(x, y)
-    validation_data = validation_data and _on_device(*validation_data)
-    random = check_random_state(seed)
-    order = np.arange(len(x), dtype="int32")
-
-    callback_list = keras.callbacks.CallbackList(
-        callbacks, add_history=True, model=model, epochs=epochs, steps=math.ceil(len(x) / batch_size), verbose=verbose
+    batch_size = int(batch_size or 32)
+    _build(model, [array[:batch_size] for array in data])
+    count = len(data[0])
+    train, test, engine = getattr(compiled, keras.backend.backend())(
+        model, batch_size, count * max(epochs - initial_epoch, 0)
     )
+    data, validation = _on_device(data), validation and _on_device(validation)
+    random, order = check_random_state(seed), np.arange(count, dtype="int32")
+    shown += [keras.callbacks.ProgbarLogger()] if verbose == 2 else []
+    watching = keras.callbacks.CallbackList(
+        [*given, *shown], add_history=True, model=model, epochs=epochs, steps=math.ceil(count / batch_size),
+        verbose=verbose,
+    )  # fmt: skip
     model.stop_training = False
     logs = None
-    callback_list.on_train_begin()
-    first_epoch = model._initial_epoch or 0  # where BackupAndRestore found that an earlier run stopped
-    with progress.bar(show=_shows(verbose), total=epochs, initial=first_epoch, unit="epoch") as bar:
-        for epoch in range(first_epoch, epochs):
-            callback_list.on_epoch_begin(epoch)
+    watching.on_train_begin()
+    # BackupAndRestore sets the model's own, where it found that an earlier run stopped.
+    for epoch in range(getattr(model, "_initial_epoch", None) or initial_epoch, epochs):
+        model.reset_metrics()
+        watching.on_epoch_begin(epoch)
+        logs = _results(model, train(data, random.permutation(order) if shuffle else order))
+        for callback in given:
+            if isinstance(callback, keras.callbacks.TerminateOnNaN):
+                callback.on_batch_end(watching.params["steps"] - 1, logs)
+        if validation and _evaluates(epoch + 1, validation_freq):
+            watching.on_test_begin()
             model.reset_metrics()
-            train(data, random.permutation(order) if shuffle else order)
-            logs = _results(model)
-            for callback in callbacks:
-                if isinstance(callback, keras.callbacks.TerminateOnNaN):
-                    callback.on_batch_end(callback_list.params["steps"] - 1, logs)
-            if validation_data:
-                callback_list.on_test_begin()
-                model.reset_metrics()
-                test(validation_data)
-                validation_logs = _results(model)
-                callback_list.on_test_end(validation_logs)
-                logs |= {f"val_{name}": value for name, value in validation_logs.items()}
-            callback_list.on_epoch_end(epoch, logs)
-            bar.set_postfix({name: f"{logs[name]:.4f}" for name in ("loss", "val_accuracy") if name in logs})
-            bar.update()
-            if model.stop_training:
-                break
-    if epochs > 0:
+            found = _results(model, test(validation, int(validation_batch_size or batch_size)))
+            watching.on_test_end(found)
+            logs |= {f"val_{name}": value for name, value in found.items()}
+        watching.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    if epochs > 0 and model.optimizer is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
-    callback_list.on_train_end(logs)
-    model.history.engine = engine
+    watching.on_train_end(logs)
+    model.history.engine = engine()
     return model.history
 
 
-def _checked(model, x, y, batch_size, epochs, validation_data, validation_split):
-    """The arrays as Keras would take them and the validation pair (or None), or a one-line ValueError."""
+class _Bar(keras.callbacks.Callback):
+    """One progress bar for a whole fit."""
+
+    def on_train_begin(self, logs=None):
+        self.bar = progress.bar(show=True, total=self.params["epochs"], unit="epoch")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.bar.set_postfix({name: f"{logs[name]:.4f}" for name in ("loss", "val_accuracy") if name in logs})
+        self.bar.update(epoch + 1 - self.bar.n)
+
+    def on_train_end(self, logs=None):
+        self.bar.close()
+
+
+def _check_settings(model, batch_size, epochs, initial_epoch, validation_batch_size, validation_freq, seed):
     if not getattr(model, "compiled", False):
         raise ValueError("the model is not compiled; call model.compile(optimizer, loss, metrics=[...]) first")
-    for name, value, least in (("batch_size", batch_size, 1), ("epochs", epochs, 0)):
-        if not isinstance(value, (int, np.integer)) or value < least:
+    whole = {
+        "batch_size": (batch_size, 1), "epochs": (epochs, 0), "initial_epoch": (initial_epoch, 0),
+        "validation_batch_size": (validation_batch_size, 1), "seed": (seed, 0),
+    }  # fmt: skip
+    for name, (value, least) in whole.items():
+        optional = name not in ("epochs", "initial_epoch") and value is None
+        if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
             raise ValueError(f"{name}={value!r}; it must be a whole number of at least {least}")
-    if not 0 <= validation_split < 1:
-        raise ValueError(f"validation_split={validation_split!r}; it must be a share in [0, 1)")
-    x, y = _checked_pair(model, x, y, "x and y")
-    if validation_data is not None:
-        if len(validation_data) != 2:
-            raise ValueError(f"validation_data has {len(validation_data)} parts; it must be a pair (x, y)")
-        return x, y, _checked_pair(model, *validation_data, "validation x and y")
-    if validation_split:
-        split_at = math.floor(len(x) * (1 - validation_split))
-        if split_at in (0, len(x)):
-            raise ValueError(f"validation_split={validation_split} leaves no images on one side of {len(x)}")
-        return x[:split_at], y[:split_at], (x[split_at:], y[split_at:])
-    return x, y, None
+    if not isinstance(validation_freq, (Integral, list, tuple, set)) or validation_freq == 0:
+        raise ValueError(f"validation_freq={validation_freq!r}; it must be a whole number or a list of epochs")
 
 
-def _checked_pair(model, x, y, name):
-    x, y = (
-        array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array for array in map(np.asarray, (x, y))
-    )
-    if x.ndim == 0 or y.ndim == 0 or len(x) != len(y) or len(x) == 0:
-        raise ValueError(
-            f"{name} have the shapes {x.shape} and {y.shape}; they need the same number of examples, not 0"
-        )
-    expected = getattr(model, "input_shape", None)
-    if expected and (len(expected) != x.ndim or any(e not in (None, s) for e, s in zip(expected[1:], x.shape[1:]))):
-        raise ValueError(f"{name}: examples have the shape {x.shape[1:]}; the model takes {expected[1:]}")
-    outputs = getattr(model, "output_shape", None)
-    if outputs and model.loss == "sparse_categorical_crossentropy" and not (0 <= y.min() and y.max() < outputs[-1]):
-        raise ValueError(f"{name}: labels run from {y.min()} to {y.max()}; the model has {outputs[-1]} outputs")
-    return x, y
-
-
-def _why_not_compiled(model, callbacks):
-    """What keeps this fit from the compiled epoch, or None."""
-    if not hasattr(compiled, keras.backend.backend()):
-        return f"the {keras.backend.backend()} back end"
-    if model.run_eagerly:
-        return "run_eagerly"
-    if keras.distribution.distribution() or getattr(model, "_distribute_strategy", None):
-        return "a distribution strategy"
+def _why_not_compiled(model, callbacks, steps_per_epoch, validation_steps, shuffle):
+    """What keeps this fit from the compiled epoch, whatever its data; or None."""
+    backend = keras.backend.backend()
+    limits = [getattr(keras.config, name, lambda: None)() for name in ("max_epochs", "max_steps_per_epoch")]
+    inputs = getattr(model, "input_shape", None)  # of several inputs a list or a dict of shapes
     acting = [type(callback).__name__ for callback in callbacks if _acts_at_batches(callback)]
-    return f"{', '.join(acting)} at batches" if acting else None
+    reasons = {
+        f"the {backend} back end": not hasattr(compiled, backend),
+        "run_eagerly": model.run_eagerly,
+        "jit_compile=False": backend == "jax" and not model.jit_compile,
+        "a distribution strategy": keras.distribution.distribution() or getattr(model, "_distribute_strategy", None),
+        "steps_per_epoch": steps_per_epoch is not None,
+        "validation_steps": validation_steps is not None,
+        "shuffle by batches": shuffle == "batch",
+        "a limit of keras.config": any(limits),
+        "a CallbackList": any(isinstance(callback, keras.callbacks.CallbackList) for callback in callbacks),
+        "several inputs or outputs": len(getattr(model, "outputs", None) or [0]) > 1
+        or len(getattr(model, "inputs", None) or [0]) > 1,
+        "a fixed batch size": isinstance(inputs, tuple) and inputs and inputs[0] is not None,
+        f"{', '.join(acting)} at batches": acting,
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _acts_at_batches(callback):
@@ -171,13 +169,40 @@ def _acts_at_batches(callback):
     )
 
 
-def _on_device(x, y):
-    return keras.ops.convert_to_tensor(x), keras.ops.convert_to_tensor(y)
+def _build(model, batch):
+    """Give metrics, loss and optimizer their variables before the epoch is traced, by a batch that leaves no trace."""
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(map(keras.ops.convert_to_tensor, batch)))
+    judged = model.loss is not None or "compile_metrics" in model.metrics_names
+    if model.built and getattr(model, "outputs", None):
+        predicted = keras.ops.zeros((len(batch[0]), *model.outputs[0].shape[1:]), model.outputs[0].dtype)
+    elif judged or not model.built:
+        predicted = model(x)
+    try:
+        if judged and model.loss is not None:
+            model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights)
+        if judged:
+            model.compute_metrics(x, y, predicted, weights)
+    except Exception as error:
+        parts = [part for part in keras.tree.flatten(model.loss) if not isinstance(part, str)]
+        if any(not (part if callable(part) else type(part)).__module__.startswith("keras.") for part in parts):
+            raise  # a loss of the user's own, with its own trace
+        fault = " ".join(str(error).split())[:200]
+        shapes = f"y of {tuple(y.shape)} for predictions of {tuple(predicted.shape)}"
+        raise ValueError(f"loss or metrics cannot take {shapes}: {fault}") from None
+    model.reset_metrics()
+    if model.optimizer is not None and not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
 
 
-def _results(model):
-    return {name: float(value) for name, value in model.get_metrics_result().items()}
+def _evaluates(epoch, frequency):
+    return epoch % frequency == 0 if isinstance(frequency, Integral) else epoch in frequency
 
 
-def _shows(verbose):
-    return progress.watched() if verbose == "auto" else verbose != 0
+def _on_device(data):
+    return tuple(map(keras.ops.convert_to_tensor, data))
+
+
+def _results(model, logs):
+    """The metrics of an epoch; what the last step gave, where that is something else."""
+    metrics = model.get_metrics_result()
+    return dict(metrics if not logs or set(logs) == set(metrics) else logs)
