@@ -18,7 +18,8 @@ def tiny_study(monkeypatch, tmp_path):
 
 def test_list(capsys):
     assert main(["list"]) == 0
-    assert "fashion-ladder-mlp" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "fashion-ladder-mlp          30 rows " in out and "fashion-ladder-mlp-talos    108 trials " in out
 
 
 def test_run_prints_the_table_and_writes_the_figures(tiny_study, capsys, tmp_path):

@@ -1,7 +1,11 @@
 """`kit.training.fit` against Keras' own `fit`, on whatever back end Keras runs on."""
 
+import contextlib
 import logging
+import math
 import os
+import random
+from functools import partial
 
 import keras
 import numpy as np
@@ -9,6 +13,7 @@ import pytest
 from keras import layers
 
 from kit import models
+from kit.training import compiled as engines
 from kit.training import fit
 
 BACKEND = keras.backend.backend()
@@ -69,9 +74,15 @@ def compiled(model, optimizer=None):
     return model
 
 
+@pytest.fixture
+def xla_always(monkeypatch):
+    """Dense nets run under XLA, however few the images."""
+    monkeypatch.setattr(engines, "XLA_PAYS_FROM", 0)
+
+
 @pytest.mark.parametrize("build", NETS)
 @pytest.mark.parametrize("examples", [128, 150, 20], ids=["full batches", "a last partial batch", "less than a batch"])
-def test_equals_model_fit(build, examples, data):
+def test_equals_model_fit(build, examples, data, xla_always):
     x, y = (array[:examples] for array in data)
     ours, theirs = compiled(build()), compiled(build())
     theirs.set_weights(ours.get_weights())
@@ -314,11 +325,16 @@ def test_an_uncompiled_model_is_refused(data):
         fit(small_net(), *data)
 
 
-def test_the_engine_fits_the_net(data):
+on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's compilers")
+on_a_cpu = pytest.mark.skipif(
+    bool(os.environ.get("CUDA_VISIBLE_DEVICES")) or BACKEND not in ("tensorflow", "jax"), reason="the choice on a CPU"
+)
+
+
+@on_a_cpu
+def test_the_engine_fits_the_net(data, xla_always):
     """Dense nets run under XLA; convolutions on a CPU do not (they would be several times slower)."""
     engines = [fit(compiled(build()), *data, verbose=0).engine for build in (plain_mlp, convolutional)]
-    if os.environ.get("CUDA_VISIBLE_DEVICES") or keras.backend.backend() not in ("tensorflow", "jax"):
-        pytest.skip("what is asserted is the choice on a CPU")
     assert (
         engines
         == {
@@ -328,7 +344,59 @@ def test_the_engine_fits_the_net(data):
     )
 
 
-@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's warning")
+@on_tensorflow
+@on_a_cpu
+def test_the_compiler_is_chosen_by_net_images_and_epochs(data, monkeypatch):
+    """XLA takes a second to compile: it pays from so many examples on, over all epochs that are asked for."""
+    monkeypatch.setattr(engines, "XLA_PAYS_FROM", 450)
+    stop = keras.callbacks.EarlyStopping("loss", patience=0, baseline=0.0)  # after the first epoch, whatever was asked
+    for settings, xla in (
+        ({"epochs": 2}, False), ({"epochs": 3}, True), ({"epochs": 3, "callbacks": stop}, True),
+        ({"epochs": 3, "initial_epoch": 1}, False), ({"epochs": 3, "validation_split": 0.1}, False),
+    ):  # fmt: skip
+        engine = fit(compiled(plain_mlp()), *data, verbose=0, **settings).engine
+        assert engine == "compiled epoch, TensorFlow" + " with XLA" * xla, settings
+
+
+@on_tensorflow
+@pytest.mark.parametrize("said, xla", [(True, True), (False, False), ("auto", True)])
+def test_what_was_said_of_jit_compile_is_kept(said, xla, data, xla_always, tmp_path):
+    model = plain_mlp()
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=said)
+    assert fit(model, *data, verbose=0).engine.endswith(" with XLA") is xla
+    if said == "auto":  # a saved model says what Keras chose, not that someone asked for it
+        model.save(tmp_path / "net.keras")
+        again = keras.models.load_model(tmp_path / "net.keras")
+        assert fit(again, *data, verbose=0).engine.endswith(" with XLA")
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="TensorFlow compiles without XLA instead")
+def test_steps_that_are_not_to_be_compiled_are_left_to_keras(data):
+    model = plain_mlp()
+    model.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    assert fit(model, *data, verbose=0).engine == "model.fit (jit_compile=False)"
+
+
+@on_tensorflow
+def test_where_xla_cannot_compile_the_epoch_is_compiled_without(data, xla_always):
+    import tensorflow as tf
+
+    def in_python(y_true, y_pred):
+        share = tf.numpy_function(lambda p: np.float32(p.argmax(-1).mean()), [y_pred], tf.float32)
+        return tf.ensure_shape(share, ())
+
+    ours, theirs = plain_mlp(), plain_mlp()
+    theirs.set_weights(ours.get_weights())
+    for model in (ours, theirs):
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=[in_python])
+    history = fit(ours, *data, validation_data=data, shuffle=False, epochs=2, verbose=0)
+    assert history.engine == "compiled epoch, TensorFlow, which XLA cannot compile"
+    expected = theirs.fit(*data, validation_data=data, shuffle=False, epochs=2, verbose=0).history
+    for name, values in expected.items():
+        np.testing.assert_allclose(history.history[name], values, atol=1e-4, err_msg=name)
+
+
+@on_tensorflow
 def test_many_nets_are_fitted_without_a_warning(caplog):
     """TensorFlow counts the functions that are made at one place, and warns from the fifth on."""
     x, y = np.zeros((4, 3), "float32"), np.zeros(4, int)
@@ -341,3 +409,206 @@ def test_many_nets_are_fitted_without_a_warning(caplog):
     finally:
         logging.getLogger("tensorflow").removeHandler(caplog.handler)
     assert not caplog.records
+
+
+SPARSE = keras.losses.SparseCategoricalCrossentropy
+LOSSES = {
+    "name": "sparse_categorical_crossentropy",
+    "class name": "SparseCategoricalCrossentropy",
+    "object": SPARSE(),
+    "logits": SPARSE(from_logits=True),
+    "function": keras.losses.sparse_categorical_crossentropy,
+    "partial": partial(keras.losses.sparse_categorical_crossentropy, from_logits=True),
+    "list": [SPARSE()],
+    "ce": "crossentropy",
+}
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flat, self.dense = layers.Flatten(), layers.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.dense(self.flat(x))
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize(
+    "wrong, said",
+    [(3, "labels run from 0 to 3; the model has 3"), (-1, "labels run from -1 to 2"), (np.nan, "1 labels are NaN")],
+)
+def test_labels_are_checked_in_whatever_form_the_loss_was_given(loss, wrong, said, data):
+    """Keras on TensorFlow on a CPU raises; under XLA, on a GPU and on JAX the loss would go on as if nothing were."""
+    y = data[1].astype(type(wrong))
+    y[7] = wrong
+    model = small_net()
+    model.compile("sgd", loss)
+    for settings in ({}, {"validation_data": (data[0], y)}):
+        with pytest.raises(ValueError, match=said) as error:
+            fit(model, data[0], data[1] if settings else y, verbose=0, **settings)
+        assert "\n" not in str(error.value) and str(error.value).startswith("validation") == bool(settings)
+
+
+def test_labels_of_a_subclassed_net_are_checked_too(data):
+    model = Subclassed()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="labels run from 1 to 3; the model has 3 outputs"):
+        fit(model, data[0], data[1] + 1, verbose=0)
+
+
+def test_one_hot_labels_for_class_numbers_are_one_line(data):
+    with pytest.raises(ValueError, match=r"labels have the shape \(150, 3\); .* takes one-hot"):
+        fit(compiled(small_net()), data[0], np.eye(3)[data[1]], verbose=0)
+    model = small_net()
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    with pytest.raises(ValueError, match=r"cannot take y of \(32,\) for predictions of \(32, 3\)") as error:
+        fit(model, *data, verbose=0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_class_to_be_ignored_and_a_loss_of_ones_own_are_left_alone(data):
+    y = np.where(np.arange(150) % 5, data[1], 255)
+    model = small_net()
+    model.compile("sgd", SPARSE(ignore_class=255))
+    assert np.isfinite(fit(model, data[0], y, verbose=0).history["loss"]).all()
+    model.compile("sgd", lambda y, prediction: keras.ops.mean(prediction, -1) * keras.ops.cast(y, "float32")[:, 0])
+    assert fit(model, data[0], y[:, None], verbose=0).engine.startswith("compiled")
+
+
+def test_pixels_that_are_no_numbers_are_counted_in_a_warning(data):
+    x = data[0].copy()
+    x[3, 0, 0], x[5, 1, 1] = np.nan, np.inf
+    with pytest.warns(UserWarning, match="x and y: 2 of 9,600 values of x are NaN or infinite") as caught:
+        fit(compiled(small_net()), x, data[1], verbose=0)
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("shape, inputs", [((150,), (1,)), ((150, 8, 8), (8, 8, 1)), ((150, 8, 8, 1), (8, 8))])
+def test_an_axis_of_one_may_be_missing_or_too_many(shape, inputs, data):
+    x = data[0].reshape(150, -1)[:, : math.prod(shape[1:])].reshape(shape)
+    stack = keras.Input(inputs), layers.Flatten(), layers.Dense(3, "softmax")
+    ours, theirs = (compiled(keras.models.clone_model(keras.Sequential(stack))) for _ in range(2))
+    theirs.set_weights(ours.get_weights())
+    got = fit(ours, x, data[1], shuffle=False, verbose=0)
+    assert got.engine.startswith("compiled")
+    expected = theirs.fit(x, data[1], shuffle=False, verbose=0)
+    np.testing.assert_allclose(got.history["loss"], expected.history["loss"], rtol=1e-4)
+
+
+class Batches(keras.utils.PyDataset):
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, i):
+        return self.x[i * 32 : i * 32 + 32], self.y[i * 32 : i * 32 + 32]
+
+
+def test_a_py_dataset_and_numbers_of_steps_are_left_to_keras(data):
+    model, batches = compiled(small_net()), Batches(*data)
+    for reason, given in {
+        "x is a Batches": {"x": batches},
+        "validation_data is a Batches": {"validation_data": batches},
+        "steps_per_epoch": {"steps_per_epoch": 2},
+        "validation_steps": {"validation_data": data, "validation_steps": 2},
+    }.items():
+        arrays = {} if "x" in given else {"x": data[0], "y": data[1]}
+        assert fit(model, **arrays, **given, verbose=0).engine == f"model.fit ({reason})"
+
+
+@on_tensorflow
+def test_a_data_set_of_tensorflow_is_left_to_keras(data):
+    import tensorflow as tf
+
+    batches = tf.data.Dataset.from_tensor_slices(data).batch(32)
+    assert fit(compiled(small_net()), batches, verbose=0).engine.startswith("model.fit (x is a _BatchDataset")
+
+
+def test_several_inputs_and_outputs_are_left_to_keras(data):
+    x, y = data
+    a, b = keras.Input((8, 8, 1)), keras.Input((8, 8, 1))
+    flat = layers.Flatten()(layers.Add()([a, b]))
+    two = keras.Model([a, b], [layers.Dense(3, "softmax", name="c")(flat), layers.Dense(1, name="d")(flat)])
+    two.compile("sgd", ["sparse_categorical_crossentropy", "mse"])
+    history = fit(two, [x, x], [y, y.astype("float32")], epochs=2, seed=0, verbose=0)
+    assert history.engine == "model.fit (several inputs or outputs)" and len(history.history["c_loss"]) == 2
+
+
+def test_a_recurrent_net_that_keeps_its_state_is_left_to_keras():
+    model = keras.Sequential([keras.Input((5, 2), batch_size=8), layers.SimpleRNN(3, stateful=True), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).random((16, 5, 2), "float32")
+    assert fit(model, x, x[:, 0, :1], batch_size=8, shuffle=False, verbose=0).engine == "model.fit (a fixed batch size)"
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"y": np.array(["cat", "dog", "owl"] * 50)}, "y holds <U3, such as 'cat'; it must hold numbers"),
+        ({"y": list(range(150))}, r"y is a list of numbers; give an array: np.asarray\(y\)"),
+        ({"x": None}, "x is None; it must be an array"),
+        ({"class_weight": {0: 2.0}, "sample_weight": np.ones(150)}, "class_weight and sample_weight are both given"),
+        ({"sample_weight": np.ones(149)}, r"shapes \(150, 8, 8, 1\) and \(150,\) and \(149,\)"),
+        ({"batch_size": True}, "batch_size=True; it must be a whole number of at least 1"),
+        ({"initial_epoch": -1}, "initial_epoch=-1"),
+        ({"validation_freq": 0.5}, "validation_freq=0.5; it must be a whole number or a list of epochs"),
+        ({"seed": -1}, "seed=-1; it must be a whole number of at least 0"),
+    ],
+)
+def test_what_does_not_fit_is_one_line(change, message, data):
+    with pytest.raises(ValueError, match=message) as error:
+        fit(compiled(small_net()), **{"x": data[0], "y": data[1], "verbose": 0} | change)
+    assert "\n" not in str(error.value)
+
+
+def test_integers_of_numpy_and_none_are_taken(data):
+    given = {"epochs": np.int64(2), "callbacks": None, "seed": np.int64(3), "verbose": 0}
+    none, of_numpy = (fit(the_same_net(), *data, size, **given).history["loss"] for size in (None, np.int32(32)))
+    assert none == of_numpy
+
+
+def the_same_net():
+    keras.utils.set_random_seed(0)
+    return compiled(small_net())
+
+
+def global_state():
+    """What the user's own draws depend on."""
+    state = [random.getstate(), np.random.get_state()[1].tolist(), keras.random.uniform((3,)).__array__().tolist()]
+    with contextlib.suppress(ImportError):
+        import tensorflow as tf
+
+        state.append(tf.random.uniform((3,)).numpy().tolist())
+    return state
+
+
+def test_a_seed_leaves_no_trace_in_the_global_state(data):
+    """Whether the epoch is compiled or left to Keras, which shuffles by the global state."""
+    keras.utils.set_random_seed(5)
+    expected = global_state()
+    for settings in ({}, {"steps_per_epoch": 5}):
+        losses = []
+        for seed in (3, 3, 4):
+            model = the_same_net()
+            keras.utils.set_random_seed(5)
+            losses.append(fit(model, *data, seed=seed, verbose=0, **settings).history["loss"])
+            assert global_state() == expected
+        assert losses[0] == losses[1] != losses[2]
+
+
+def test_where_all_is_left_to_keras_there_is_one_bar_too(data, capsys, monkeypatch):
+    monkeypatch.delattr(engines, BACKEND, raising=False)  # as on torch
+    history = fit(compiled(small_net()), *data, epochs=3, validation_split=0.2, verbose=1)
+    assert history.engine == f"model.fit (the {BACKEND} back end)"
+    shown = capsys.readouterr().out
+    assert "3/3" in shown and "val_accuracy=" in shown and "Epoch 1" not in shown and "\n" not in shown.strip()
+
+
+def test_verbose_2_prints_a_line_an_epoch(data, capsys):
+    fit(compiled(small_net()), *data, epochs=2, verbose=2)
+    shown = capsys.readouterr().out
+    assert "Epoch 1/2" in shown and "Epoch 2/2" in shown and "loss: " in shown

@@ -160,7 +160,7 @@ def test_the_features_of_synthetic_images_are_an_untrained_nets_and_say_so(small
 
 def test_without_the_weights_the_real_row_says_what_to_fetch_before_anything_is_trained(small, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"fetch https://weights.example/resnet50.h5 and put it into") as error:
-        studies.run("organ", source="real", only=["MLP, base", "ResNet50*"])
+        reports.run("organ", source="real", only=["MLP, base", "ResNet50*"])
     assert "\n" not in str(error.value) and not (tmp_path / "runs").exists()
 
 

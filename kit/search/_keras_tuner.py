@@ -5,6 +5,7 @@ import math
 import keras
 
 from .. import profile
+from ..training import hooks
 from .space import load, quiet
 from .trials import Trials
 
@@ -69,6 +70,10 @@ def keras_tuner(
                 found[name] = chosen.Choice(name, values)
         return found
 
+    def build_net(chosen):
+        with hooks.stream(search.seed):
+            return search._model(parameters(chosen))
+
     class Searcher(getattr(library, TUNERS[tuner])):
         def run_trial(self, trial, **_):
             chosen = trial.hyperparameters
@@ -79,8 +84,10 @@ def keras_tuner(
         def load_model(self, trial):
             if trial.status != "COMPLETED":
                 raise ValueError(f"trial {trial.trial_id} {trial.message}; ask for the nets of finished trials alone")
-            model = self.hypermodel.build(trial.hyperparameters)
-            search._train(model, parameters(trial.hyperparameters), judged[trial.trial_id], None)
+            found = parameters(trial.hyperparameters)
+            with hooks.stream(search.seed):
+                model = search._model(found)
+                search._train(model, found, judged[trial.trial_id], None)
             return model
 
     choices = library.HyperParameters()
@@ -102,7 +109,7 @@ def keras_tuner(
         )
         # Set here, because a tuner that is given one builds a net at once, to learn the space that it has already.
         searcher.hypermodel = library.HyperModel()
-        searcher.hypermodel.build = lambda chosen: search._model(parameters(chosen))
+        searcher.hypermodel.build = build_net
         if tuner == "hyperband" and (trials is not None or profile.name() == "quick"):
             searcher.oracle.max_trials = profile.trials(int(trials or search.count))
         search.bar.total = searcher.oracle.max_trials

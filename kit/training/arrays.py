@@ -83,8 +83,9 @@ def _array(given, what):
     array = np.asarray(given)
     if array.dtype.kind not in "biuf":
         if what == "y":
+            first = array.flat[0].item() if array.size else None
             raise ValueError(
-                f"y holds {array.dtype}, such as {array.flat[0] if array.size else None!r}; it must hold numbers: "
+                f"y holds {array.dtype}, such as {first!r}; it must hold numbers: "
                 "np.unique(y, return_inverse=True) gives the classes and their numbers"
             )
         raise LeftToKeras(f"{what} holds {array.dtype}")

@@ -103,8 +103,10 @@ def _tensorflow_seed_kept():
 
 
 def _note(method, said):
-    """Let a method of `keras.Model` note in the model what `said(bound arguments)` gives."""
-    original = getattr(keras.Model, method)
+    """Let a method of Keras' models note in the model what `said(bound arguments)` gives."""
+    # Where it is defined: a method of keras.Model itself Keras would take for the user's own.
+    owner = next(parent for parent in keras.Model.__mro__ if method in vars(parent))
+    original = vars(owner)[method]
     signature = inspect.signature(original)
 
     @functools.wraps(original)
@@ -112,7 +114,7 @@ def _note(method, said):
         original(self, *arguments, **options)
         object.__setattr__(self, "_jit_compile_said", said(signature.bind(self, *arguments, **options).arguments))
 
-    setattr(keras.Model, method, noting)
+    setattr(owner, method, noting)
 
 
 _note("compile", lambda given: given.get("jit_compile", "auto"))
