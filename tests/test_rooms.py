@@ -54,9 +54,9 @@ def writes(node):
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name in {"write_text", "write_bytes", "NamedTemporaryFile", "mkstemp", "rename", "move"}:
         return True
-    if name == "replace":  # a string's takes two arguments, a dataclass's is a function of its own
-        owner = getattr(getattr(node.func, "value", None), "id", "")
-        return isinstance(node.func, ast.Attribute) and (owner == "os" or len(node.args) == 1) and owner != "dataclasses"
+    if name == "replace" and isinstance(node.func, ast.Attribute):  # a string's takes two arguments
+        owner = getattr(node.func.value, "id", "")
+        return owner == "os" or (len(node.args) == 1 and owner != "dataclasses")
     if name == "open":
         modes = [a.value for a in (*node.args, *(k.value for k in node.keywords)) if isinstance(a, ast.Constant)]
         return any(isinstance(mode, str) and len(mode) < 4 and set(mode) & set("wax+") for mode in modes)

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import tiny
 
-from kit import reports, studies
+from kit import models, reports, search, studies
 from kit.models.numpy_mlp import NumpyMLP
 from kit.studies import Results, ledger
 
@@ -172,6 +172,24 @@ def test_the_quick_profile_cuts_epochs_and_images_and_says_so(note, monkeypatch)
     monkeypatch.setattr("kit.profile.QUICK_IMAGES", {"train": 100, "validation": 20, "test": 50})
     table = studies.run(tiny.study(note)).table()
     assert (table.epochs == 2).all() and (table.verdict == "not comparable").all()
+
+
+def spoilt(source=None):
+    data = tiny.data(source)
+    x = data.test.x.copy()
+    x[3, 0, 0] = np.nan
+    return dataclasses.replace(data, test=data.test._replace(x=x))
+
+
+def test_pixels_that_are_no_numbers_are_refused_before_anything_is_trained(note, tmp_path):
+    study = dataclasses.replace(tiny.study(note), data=spoilt)
+    for run in (
+        lambda: studies.run(study),
+        lambda: search.talos(models.mlp, spoilt(), {"hidden": [(2,)]}, folder=tmp_path),
+    ):
+        with pytest.raises(ValueError, match=r"^Tiny: 1 values of the test images are NaN or infinite$"):
+            run()
+    assert not note.exists()
 
 
 def test_synthetic_data_are_never_compared(note):

@@ -20,7 +20,7 @@ from keras.src.random import seed_generator
 _STREAM = contextvars.ContextVar("stream", default=None)
 _THREEFRY = contextvars.ContextVar("threefry", default=False)
 # What Keras keeps of a thread: the counts that name layers, the generator of what is drawn without a seed.
-_OF_THE_THREAD = ("object_name_uids", seed_generator.GLOBAL_SEED_GENERATOR, "global_random_seed")
+_OF_THE_THREAD = ("object_name_uids", "global_seed_generator", "global_random_seed")
 # Whether this Keras asks Python's `random`, through this name, for seeds.
 SEEDS_CAN_BE_LED = getattr(seed_generator, "python_random", None) is random
 
