@@ -9,6 +9,7 @@ import os
 NAMES = ("full", "quick")
 QUICK_EPOCHS = 2  # enough for two points on a curve
 QUICK_IMAGES = {"train": 1000, "validation": 200, "test": 500}  # enough for every class to turn up many times
+QUICK_PIXELS = 32 * 32  # of larger images fewer are trained on, in proportion, so that they take no longer
 QUICK_TRIALS = 2
 
 
@@ -34,7 +35,9 @@ def images(data):
     """The Dataset to use where a full run takes all of `data`: in the quick profile the first images of each split."""
     if name() == "full":
         return data
-    splits = {name: getattr(data, name) for name in QUICK_IMAGES}
-    cut = {name: split.at(slice(QUICK_IMAGES[name])) for name, split in splits.items() if split is not None}
-    extra = {name: split.at(slice(QUICK_IMAGES["test"])) for name, split in data.extra.items()}
+    shape = data.train.x.shape
+    larger = max(1, shape[1] * shape[2] // QUICK_PIXELS) if len(shape) == 4 else 1
+    counts = QUICK_IMAGES | {"train": QUICK_IMAGES["train"] // larger}
+    cut = {name: getattr(data, name).at(slice(counts[name])) for name in counts if getattr(data, name) is not None}
+    extra = {name: split.at(slice(counts["test"])) for name, split in data.extra.items()}
     return dataclasses.replace(data, extra=extra, **cut)

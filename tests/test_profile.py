@@ -29,6 +29,8 @@ def test_quick_cuts_but_never_adds(monkeypatch):
     data = profile.images(tiny.data())
     assert (profile.name(), profile.epochs(100), profile.epochs(1)) == ("quick", 2, 1)
     assert len(data.train.x) == len(data.train.y) == 50 and len(data.test.x) == 100 and data.validation is None
+    monkeypatch.setattr(profile, "QUICK_PIXELS", 8)  # of images of twice as many pixels there are half as many
+    assert len(profile.images(tiny.data()).train.x) == 25
 
 
 def test_the_description_says_everything():

@@ -14,6 +14,7 @@ from .arrays import LeftToKeras, prepared
 BATCH_HOOKS = [
     f"on_{phase}batch_{moment}" for phase in ("", "train_", "test_") for moment in ("begin", "end")
 ]  # fmt: skip
+SEVERAL, STRATEGY = "several inputs or outputs", "a distribution strategy"
 
 
 def fit(
@@ -46,16 +47,28 @@ def fit(
         ValueError: arrays, labels or settings that do not fit together, in one line. What Keras on TensorFlow on a CPU
             refuses of labels is refused on every back end and device. NaN or infinity in x is a warning.
     """
-    _check_settings(model, batch_size, epochs, initial_epoch, validation_batch_size, validation_freq, seed)
+    if not getattr(model, "compiled", False):
+        raise ValueError("the model is not compiled; call model.compile(optimizer, loss, metrics=[...]) first")
+    epochs, initial_epoch = _whole("epochs", epochs, 0), _whole("initial_epoch", initial_epoch, 0)
+    batch_size = _whole("batch_size", batch_size, 1, or_none=True)
+    validation_batch_size = _whole("validation_batch_size", validation_batch_size, 1, or_none=True)
+    seed = _whole("seed", seed, 0, or_none=True)
+    if not isinstance(validation_freq, (Integral, list, tuple, set)) or validation_freq == 0:
+        raise ValueError(f"validation_freq={validation_freq!r}; it must be a whole number or a list of epochs")
+    validation_freq = int(validation_freq) if isinstance(validation_freq, Integral) else list(validation_freq)
     given = [] if callbacks is None else keras.tree.flatten(callbacks)
     shown = [_Bar()] if verbose == 1 or (verbose == "auto" and progress.watched()) else []
     reason = _why_not_compiled(model, given, steps_per_epoch, validation_steps, shuffle)
     try:
         data, validation = prepared(model, x, y, sample_weight, validation_data, validation_split, class_weight)
+        if reason not in (SEVERAL, STRATEGY):
+            _build(model, [array[: batch_size or 32] for array in data])
     except LeftToKeras as left:
         reason = reason or left
+    if not hasattr(compiled, keras.backend.backend()):
+        reason = reason or f"the {keras.backend.backend()} back end"
     if reason:
-        with hooks.globally(None if seed is None else int(seed)):
+        with hooks.globally(seed):
             history = model.fit(
                 x, y, batch_size, epochs, 2 if verbose == 2 else 0,
                 callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else [*given, *shown],
@@ -65,9 +78,7 @@ def fit(
         history.engine = f"model.fit ({reason})"
         return history
 
-    batch_size = int(batch_size or 32)
-    _build(model, [array[:batch_size] for array in data])
-    count = len(data[0])
+    batch_size, count = batch_size or 32, len(data[0])
     train, test, engine = getattr(compiled, keras.backend.backend())(
         model, batch_size, count * max(epochs - initial_epoch, 0)
     )
@@ -92,7 +103,7 @@ def fit(
         if validation and _evaluates(epoch + 1, validation_freq):
             watching.on_test_begin()
             model.reset_metrics()
-            found = _results(model, test(validation, int(validation_batch_size or batch_size)))
+            found = _results(model, test(validation, validation_batch_size or batch_size))
             watching.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         watching.on_epoch_end(epoch, logs)
@@ -119,40 +130,33 @@ class _Bar(keras.callbacks.Callback):
         self.bar.close()
 
 
-def _check_settings(model, batch_size, epochs, initial_epoch, validation_batch_size, validation_freq, seed):
-    if not getattr(model, "compiled", False):
-        raise ValueError("the model is not compiled; call model.compile(optimizer, loss, metrics=[...]) first")
-    whole = {
-        "batch_size": (batch_size, 1), "epochs": (epochs, 0), "initial_epoch": (initial_epoch, 0),
-        "validation_batch_size": (validation_batch_size, 1), "seed": (seed, 0),
-    }  # fmt: skip
-    for name, (value, least) in whole.items():
-        optional = name not in ("epochs", "initial_epoch") and value is None
-        if not optional and (isinstance(value, bool) or not isinstance(value, Integral) or value < least):
-            raise ValueError(f"{name}={value!r}; it must be a whole number of at least {least}")
-    if not isinstance(validation_freq, (Integral, list, tuple, set)) or validation_freq == 0:
-        raise ValueError(f"validation_freq={validation_freq!r}; it must be a whole number or a list of epochs")
+def _whole(name, value, least, or_none=False):
+    """A setting as Python's int; ValueError for what is no whole number of at least `least`."""
+    if value is None and or_none:
+        return None
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ValueError(f"{name}={value!r}; it must be a whole number of at least {least}")
+    return int(value)
 
 
 def _why_not_compiled(model, callbacks, steps_per_epoch, validation_steps, shuffle):
     """What keeps this fit from the compiled epoch, whatever its data; or None."""
-    backend = keras.backend.backend()
     limits = [getattr(keras.config, name, lambda: None)() for name in ("max_epochs", "max_steps_per_epoch")]
-    inputs = getattr(model, "input_shape", None)  # of several inputs a list or a dict of shapes
+    takes = getattr(model, "input_shape", None)  # None where the model does not say
+    ends = [getattr(model, name, None) for name in ("inputs", "outputs")]
+    several = any(end and len(end) > 1 for end in ends) or isinstance(getattr(model, "output", None), dict)
     acting = [type(callback).__name__ for callback in callbacks if _acts_at_batches(callback)]
     reasons = {
-        f"the {backend} back end": not hasattr(compiled, backend),
         "run_eagerly": model.run_eagerly,
-        "jit_compile=False": backend == "jax" and not model.jit_compile,
-        "a distribution strategy": keras.distribution.distribution() or getattr(model, "_distribute_strategy", None),
+        "jit_compile=False": keras.backend.backend() == "jax" and not model.jit_compile,
+        STRATEGY: keras.distribution.distribution() or getattr(model, "_distribute_strategy", None),
         "steps_per_epoch": steps_per_epoch is not None,
         "validation_steps": validation_steps is not None,
         "shuffle by batches": shuffle == "batch",
         "a limit of keras.config": any(limits),
         "a CallbackList": any(isinstance(callback, keras.callbacks.CallbackList) for callback in callbacks),
-        "several inputs or outputs": len(getattr(model, "outputs", None) or [0]) > 1
-        or len(getattr(model, "inputs", None) or [0]) > 1,
-        "a fixed batch size": isinstance(inputs, tuple) and inputs and inputs[0] is not None,
+        SEVERAL: several,
+        "a fixed batch size": type(takes) is tuple and takes and takes[0] is not None,
         f"{', '.join(acting)} at batches": acting,
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
@@ -173,8 +177,9 @@ def _build(model, batch):
     """Give metrics, loss and optimizer their variables before the epoch is traced, by a batch that leaves no trace."""
     x, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(map(keras.ops.convert_to_tensor, batch)))
     judged = model.loss is not None or "compile_metrics" in model.metrics_names
-    if model.built and getattr(model, "outputs", None):
-        predicted = keras.ops.zeros((len(batch[0]), *model.outputs[0].shape[1:]), model.outputs[0].dtype)
+    known = model.outputs[0] if model.built and getattr(model, "outputs", None) else None
+    if known is not None and None not in known.shape[1:]:
+        predicted = keras.ops.zeros((len(batch[0]), *known.shape[1:]), known.dtype)
     elif judged or not model.built:
         predicted = model(x)
     try:

@@ -9,6 +9,7 @@ import contextvars
 import functools
 import inspect
 import random
+import threading
 from types import SimpleNamespace
 
 import keras
@@ -18,6 +19,7 @@ from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
 
 _STREAM = contextvars.ContextVar("stream", default=None)
+_GLOBAL = threading.RLock()
 _THREEFRY = contextvars.ContextVar("threefry", default=False)
 # What Keras keeps of a thread: the counts that name layers, the generator of what is drawn without a seed.
 _OF_THE_THREAD = ("object_name_uids", "global_seed_generator", "global_random_seed")
@@ -65,14 +67,15 @@ def _thread_of_its_own():
 def globally(seed):
     """Python's, NumPy's, Keras' and the back end's global random state set by `seed`, and put back afterwards.
 
-    For `model.fit`, which shuffles by it. None leaves everything as it is.
+    For `model.fit`, which shuffles by it; so one at a time, where threads fit. None leaves everything as it is.
     """
     if seed is None:
         yield
         return
-    kept = random.getstate(), np.random.get_state()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_GLOBAL)
         stack.enter_context(_thread_of_its_own())
+        kept = random.getstate(), np.random.get_state()
         if keras.backend.backend() == "torch":
             import torch
 
@@ -94,12 +97,12 @@ def _tensorflow_seed_kept():
     except ImportError:  # JAX alone
         yield
         return
-    state = context()
-    kept = state._seed, state._rng
+    state = vars(context())
+    kept = {name: state[name] for name in ("_seed", "_rng") if name in state}
     try:
         yield
     finally:
-        state._seed, state._rng = kept
+        state.update(kept)
 
 
 def _note(method, said):
