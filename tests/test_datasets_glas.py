@@ -144,7 +144,7 @@ def test_without_the_folder_there_is_no_download(monkeypatch, tmp_path):
     load_error(FileNotFoundError, str(tmp_path / "glas"), *said)
     (tmp_path / "glas").mkdir()
     (tmp_path / "glas" / "Grade.csv").write_text("name,grade\n")
-    load_error(FileNotFoundError, f"{tmp_path / 'glas'} holds no image of glas", *said)
+    load_error(FileNotFoundError, f"{tmp_path / 'glas'} lacks 330 of the 331 files of glas", *said)
     assert not Path(os.environ["KIT_CACHE"]).exists()
 
 
@@ -163,26 +163,30 @@ def save(name, array):
         (
             lambda f: (f / "train_5_anno.bmp").unlink(),
             FileNotFoundError,
-            "lacks train_5_anno.bmp, the mask of train_5.",
+            "of the 33 files of glas, the first train_5_anno.bmp: ask",
         ),
-        (lambda f: (f / "train_5.bmp").unlink(), FileNotFoundError, "lacks train_5.bmp, the image of train_5_anno.bmp"),
+        (lambda f: (f / "train_5.bmp").unlink(), FileNotFoundError, "files of glas, the first train_5.bmp: ask for"),
         (save("train_12_anno.bmp", mask_of(0)), ValueError, "holds train_12_anno.bmp, no part of glas: train_1.bmp to"),
         (
             save("testA_1.bmp", image_of(0)[:, :-1]),
             ValueError,
-            "testA_1_anno.bmp is an array of (16, 24); it should be (16, 23)",
+            "testA_1.bmp is an array of (16, 23, 3) and testA_1_anno.bmp of (16, 24); they should",
         ),
         (
             save("testA_1_anno.bmp", image_of(0)),
             ValueError,
-            "testA_1_anno.bmp is an array of (16, 24, 3); it should be",
+            "(16, 24, 3) and testA_1_anno.bmp of (16, 24, 3); they should be",
         ),
-        (save("testB_2.bmp", mask_of(0)), ValueError, "testB_2.bmp is an array of (16, 24); it should be an RGB image"),
-        (save("train_3_anno.bmp", np.zeros((16, 24))), ValueError, "train_3_anno.bmp is all background"),
+        (
+            save("testB_2.bmp", mask_of(0)),
+            ValueError,
+            "testB_2.bmp is an array of (16, 24) and testB_2_anno.bmp of (16, 24); they should be RGB",
+        ),
+        (save("train_3_anno.bmp", np.zeros((16, 24))), ValueError, "train_3_anno.bmp has the values 0 to 0; it should"),
         (
             save("train_3_anno.bmp", np.arange(1, 385).reshape(16, 24) % 255 + 1),
             ValueError,
-            "train_3_anno.bmp is all gland",
+            "train_3_anno.bmp has the values 1 to 255; it should have both background (0) and glands",
         ),
         (cut_short, ValueError, "testA_2.bmp cannot be read as an image (OSError)"),
         (
@@ -191,7 +195,11 @@ def save(name, array):
             "testA_2_anno.bmp cannot be read as an image",
         ),
         (lambda f: (f / "testA_2.bmp").write_bytes(b""), ValueError, "testA_2.bmp cannot be read as an image"),
-        (lambda f: (f / "Grade.csv").unlink(), FileNotFoundError, "Grade.csv is missing"),
+        (
+            lambda f: (f / "Grade.csv").unlink(),
+            FileNotFoundError,
+            "lacks 1 of the 33 files of glas, the first Grade.csv",
+        ),
         (
             lambda f: (f / "Grade.csv").write_bytes(b""),
             ValueError,

@@ -141,7 +141,7 @@ def test_it_is_saved_with_its_model(tmp_path):
     assert found == pytest.approx(wanted) and "lower" in found
     config = MultiLabelF1(label=2, threshold=[0.1, 0.2, 0.3], name="mine").get_config()
     again = MultiLabelF1.from_config(config)
-    assert again.get_config() == config and (again.name, again.label, again.threshold) == ("mine", 2, [0.1, 0.2, 0.3])
+    assert again.get_config() == config and (again.name, again.label, again.thresholds) == ("mine", 2, [0.1, 0.2, 0.3])
 
 
 @pytest.mark.parametrize(
@@ -165,10 +165,10 @@ def test_bad_options_are_one_line(options, said):
 @pytest.mark.parametrize(
     "options, y_true, y_score, said",
     [
-        ({}, (5,), (5, 3), r"y_true is \(5,\) and y_pred \(5, 3\); both must be \(n, labels\)"),
+        ({}, (5,), (5, 3), r"y_true is \(5,\) and y_pred \(5, 3\), .*; both must be \(n, labels\)"),
         ({}, (5, 2), (5, 3), r"y_true is \(5, 2\)"),
-        ({"label": 3}, (5, 3), (5, 3), "label=3, but .*: labels run from 0 to 2"),
-        ({"threshold": [0.5, 0.5]}, (5, 3), (5, 3), "threshold has 2 numbers, but .*: one for each label"),
+        ({"label": 3}, (5, 3), (5, 3), r"y_pred \(5, 3\), label=3, .*; .*, the label below their number"),
+        ({"threshold": [0.5, 0.5]}, (5, 3), (5, 3), r"y_pred \(5, 3\), .* threshold=\[0.5, 0.5\]; .* one for each"),
     ],
     ids=str,
 )

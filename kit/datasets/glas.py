@@ -4,8 +4,8 @@ The set is for research only: its user fetches and unpacks it, and the kit neith
 """
 
 import csv
-import io
 import re
+from pathlib import Path
 
 import numpy as np
 
@@ -31,24 +31,18 @@ def read(folder, card):
 
     Raises FileNotFoundError for what is not there, and ValueError for what is not as it should be.
     """
-    _check_names(folder, card)
     _read_grades(folder, card)
-    splits, official = {}, 0
+    side, splits, shapes = card.image_shape[0], {}, []
     for split, names in _names(card).items():
-        x, y = [], []
-        for name in names:
-            image, mask = _pair(folder / f"{name}.bmp", folder / f"{name}_anno.bmp")
-            official += image.shape[1::-1] == _SIZE
-            x.append(_averaged(image, card.image_shape[0]))
-            y.append(_nearest(mask, card.image_shape[0]))
+        pairs = (_pair(folder, name) for name in names)  # one at a time: they are large
+        small = [(_averaged(image, side), _nearest(mask, side), mask.shape) for image, mask in pairs]
+        x, y, of = zip(*small)
         splits[split] = Split(np.stack(x), np.stack(y)[..., None])
-    count = sum(card.counts.values())
-    if official <= count / 2:
-        width, height = _SIZE
-        return splits, [
-            f"{count - official} of {count} images in {folder} are not of the official {width}x{height} pixels"
-        ]
-    return splits, []
+        shapes += of
+    width, height = _SIZE
+    others = sum(shape != (height, width) for shape in shapes)
+    complaint = f"{others} of {len(shapes)} images in {folder} are not of the official {width}x{height} pixels"
+    return splits, [complaint] * (others >= len(shapes) / 2)
 
 
 def grades(data):
@@ -57,12 +51,7 @@ def grades(data):
     data: a Dataset of glas: of a real one the folder's table is read again. `hold_out` and `take` change the images of
         "train" and their order; there is no entry for it where they have left fewer than were loaded.
     """
-    if data.origin == "synthetic":
-        found = glands.grades()
-    else:
-        folder = data_folder(data.card)
-        _check_names(folder, data.card)
-        found = _read_grades(folder, data.card)
+    found = glands.grades() if data.origin == "synthetic" else _read_grades(data_folder(data.card), data.card)
     splits = {"train": data.train, "test": data.test, **data.extra}
     return {name: grade for name, grade in found.items() if len(grade) == len(splits[name].x)}
 
@@ -89,34 +78,29 @@ def _names(card):
 
 
 def _check_names(folder, card):
-    """Raise where the folder does not hold the official files; folder None is that of no $KIT_DATA."""
+    """Raise where the folder does not hold the official files, all of them and no others."""
     names = _names(card)
     official = ", ".join(f"{of[0]}.bmp to {of[-1]}.bmp" for of in names.values())
-    by_hand = (
-        f"ask for it at {card.homepage} and put {official}, the mask of each ({names['train'][0]}_anno.bmp) and "
-        f'Grade.csv into {folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="synthetic"'
-    )
-    if folder is None or not folder.is_dir():
-        raise FileNotFoundError(f"{card.name} is not there, and has no download: {by_hand}")
-    found = {file.name for file in folder.iterdir() if re.fullmatch(r"(train|test[AB])_\d+(_anno)?\.bmp", file.name)}
-    if not found:
-        raise FileNotFoundError(f"{folder} holds no image of {card.name}: {by_hand}")
-    again = 'unpack the set again, or pass source="synthetic"'
-    pairs = {f"{name}.bmp": f"{name}_anno.bmp" for of in names.values() for name in of}
-    for image, mask in pairs.items():
-        for file, role in ((image, f"the image of {mask}"), (mask, f"the mask of {image}")):
-            if file not in found:
-                raise FileNotFoundError(f"{folder} lacks {file}, {role}: {again}")
-    surplus = sorted(found - {*pairs, *pairs.values()})
+    wanted = {"Grade.csv", *(f"{name}{mask}.bmp" for of in names.values() for name in of for mask in ("", "_anno"))}
+    known = re.compile(r"Grade\.csv|(train|test[AB])_\d+(_anno)?\.bmp")
+    found = {file.name for file in folder.glob("*") if known.fullmatch(file.name)}
+    missing, surplus = sorted(wanted - found), sorted(found - wanted)
+    if missing:
+        raise FileNotFoundError(
+            f"{folder} lacks {len(missing)} of the {len(wanted)} files of {card.name}, the first {missing[0]}: ask for "
+            f"the set, which has no download, at {card.homepage} and put {official}, the mask of each "
+            f"({names['train'][0]}_anno.bmp) and Grade.csv into it, KIT_DATA being any folder; or pass "
+            'source="synthetic"'
+        )
     if surplus:
         raise ValueError(f"{folder} holds {', '.join(surplus)}, no part of {card.name}: {official}")
 
 
 def _read_grades(folder, card):
-    """{split: array of words (n,)} from the folder's table."""
+    """{split: array of words (n,)} from the table of a folder that holds all files; None is that of no $KIT_DATA."""
+    folder = folder or Path(f"$KIT_DATA/{card.folder}")  # to be named as what is missing
+    _check_names(folder, card)
     path = folder / "Grade.csv"
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing: it says which images are benign and which malignant")
     rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig", "replace").splitlines())]
     heads = [head.lower() for head in rows[0]] if rows else []
     # The official table has the columns "name", "patient ID", "grade (GlaS)", and a finer grade of an earlier paper.
@@ -134,18 +118,20 @@ def _read_grades(folder, card):
     return {split: np.array([known[name] for name in of]) for split, of in _names(card).items()}
 
 
-def _pair(image_path, mask_path):
+def _pair(folder, name):
     """An image (height, width, 3) and its mask (height, width), True in the glands."""
+    image_path, mask_path = folder / f"{name}.bmp", folder / f"{name}_anno.bmp"
     image, mask = _decode(image_path), _decode(mask_path)
-    if image.shape[2:] != (3,):
-        raise ValueError(f"{image_path} is an array of {image.shape}; it should be an RGB image (height, width, 3)")
-    if mask.shape != image.shape[:2]:
+    if image.shape != (*mask.shape, 3):
         raise ValueError(
-            f"{mask_path} is an array of {mask.shape}; it should be {image.shape[:2]}, as {image_path.name} is"
+            f"{image_path} is an array of {image.shape} and {mask_path.name} of {mask.shape}; they should be RGB "
+            "(height, width, 3) and the same (height, width)"
         )
     if mask.min() > 0 or mask.max() == 0:
-        value = "gland" if mask.min() > 0 else "background"
-        raise ValueError(f"{mask_path} is all {value}; it should have both glands (from 1) and background (0)")
+        raise ValueError(
+            f"{mask_path} has the values {mask.min()} to {mask.max()}; it should have both background (0) and glands "
+            "(from 1)"
+        )
     return image, mask > 0
 
 
@@ -153,10 +139,8 @@ def _decode(path):
     """The numbers in an image file as they are: a mask's own, not the colours of its palette."""
     from PIL import Image
 
-    content = path.read_bytes()
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
+        with Image.open(path) as image:
             return np.asarray(image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{path} cannot be read as an image ({type(error).__name__}): unpack it again") from None
@@ -164,19 +148,9 @@ def _decode(path):
 
 def _averaged(image, side):
     """Resize an image (height, width, 3) to (side, side, 3), each pixel the mean of the area that it covers."""
-    for _ in range(2):  # the rows, then the columns
-        lines = image.reshape(len(image), -1).astype(np.float32)
-        image = (_shares(len(image), side) @ lines).reshape(side, -1, 3).swapaxes(0, 1)
-    return np.rint(image).astype(np.uint8)
+    from skimage.transform import resize_local_mean
 
-
-def _shares(length, side):
-    """Sparse (side, length): the share that each of `length` pixels has in each of `side` pixels on the same line."""
-    from scipy.sparse import csr_array
-
-    edges, pixels = np.arange(side + 1)[:, None] * length / side, np.arange(length)
-    covered = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    return csr_array((np.maximum(covered, 0) * side / length).astype(np.float32))
+    return np.rint(resize_local_mean(image, (side, side, 3), preserve_range=True)).astype(np.uint8)
 
 
 def _nearest(mask, side):

@@ -13,11 +13,11 @@ be unique in their table only. Other columns of a table, and files in a folder t
 """
 
 import contextlib
-import csv
 import hashlib
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -32,8 +32,6 @@ IMAGES = (".png", ".jpg", ".npy")
 UNLABELLED, UNLABELLED_AMONG = 6_153, 12_000  # training images
 SUPPORT, SUPPORT_AMONG = (1_447, 1_153, 684), 3_000  # of each label, among the validation images
 
-_AT_A_TIME = 100  # images that a thread decodes before it asks for more
-
 
 def read(folder, card):
     """Read the folder, as `Card.read` says: x uint8 (n, 64, 64, 3), grey repeated; y uint8 (n, 3) of 0 and 1.
@@ -47,17 +45,15 @@ def read(folder, card):
 
     Raises FileNotFoundError for what is not there, and ValueError for what is not as it should be.
     """
-    by_hand = (
-        f"put train.csv and validation.csv ({','.join(('id', *LABELS))}), test.csv (id, or the same) and in train/, "
-        f"validation/ and test/ an image for each row, ID{', ID'.join(IMAGES)}, into "
-        f'{folder or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"}; or pass source="synthetic"'
-    )
-    if folder is None or not folder.is_dir():
-        raise FileNotFoundError(f"{card.name} is not there, and is not public, so has no download: {by_hand}")
-    for name in card.counts:
-        for path in (folder / f"{name}.csv", folder / name):
-            if not path.exists():
-                raise FileNotFoundError(f"{path} is missing: {by_hand}")
+    folder = folder or Path(f"$KIT_DATA/{card.folder}")  # to be named as what is missing
+    for path in (folder / f"{name}{ending}" for name in card.counts for ending in (".csv", "")):
+        if not path.exists():
+            raise FileNotFoundError(
+                f"{path} is missing, and {card.name} is not public, so has no download: put train.csv and "
+                f"validation.csv ({','.join(('id', *LABELS))}), test.csv (id, or the same) and in train/, validation/ "
+                f"and test/ an image for each row, ID{', ID'.join(IMAGES)}, into {folder}, KIT_DATA being any folder; "
+                'or pass source="synthetic"'
+            )
     tables = {name: _table(folder / f"{name}.csv", labels_needed=name != "test") for name in card.counts}
     found = {name: _match(folder / name, ids) for name, (ids, _) in tables.items()}
     x = _decoded(found, card)
@@ -75,6 +71,8 @@ def write_submission(path, data, predicted):
 
     Raises ValueError for another shape or other values, or where test.csv is not that of the data any more.
     """
+    import pandas as pd
+
     predicted, n = np.asarray(predicted), len(data.test.x)
     if predicted.shape != (n, len(LABELS)) or not np.isin(predicted, (0, 1)).all():
         raise ValueError(
@@ -85,75 +83,70 @@ def write_submission(path, data, predicted):
         ids = list(range(n))
     else:
         table = data_folder(data.card) / "test.csv"
-        ids, _ = _table(table, labels_needed=False)
-        ids = list(ids)[:n]  # the quick profile has but the first images
+        ids = list(_table(table, labels_needed=False)[0])[:n]  # the quick profile has but the first images
         if len(ids) < n:
             raise ValueError(f"{table} has {len(ids)} rows, and the data {n} test images: load the data again")
-    with files.writing(path, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("id", *LABELS))
-        writer.writerows((name, *row) for name, row in zip(ids, predicted.astype(int).tolist()))
+    table = pd.DataFrame(predicted.astype(int), pd.Index(ids, name="id"), LABELS)
+    with files.writing(path) as file:
+        table.to_csv(file, lineterminator="\n")
 
 
 def _table(path, labels_needed):
     """A table's ids, {id: line} in order, and its labels uint8 (n, 3) or None."""
-    ids, labels = {}, []
+    import pandas as pd
+
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            heads = [head.strip() for head in next(reader, [])]
-            wanted = LABELS if labels_needed or set(LABELS) & set(heads) else ()
-            missing = [head for head in ("id", *wanted) if head not in heads]
-            if missing:
-                raise ValueError(
-                    f"{path} lacks the column {', '.join(missing)}; it has {', '.join(heads) or 'nothing'}"
-                )
-            at, columns = heads.index("id"), [heads.index(head) for head in wanted]
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                if not row:
-                    continue
-                if len(row) != len(heads):
-                    raise ValueError(f"{where}: {len(row)} cells, where the first line has {len(heads)}")
-                name = row[at].strip()
-                if not name or name in ids:
-                    reason = f"stands in line {ids[name]} already" if name else "is empty"
-                    raise ValueError(f"{where}: the id {name!r} {reason}")
-                ids[name] = reader.line_num
-                values = [row[column].strip() for column in columns]
-                for head, value in zip(wanted, values):
-                    if value not in ("0", "1"):
-                        raise ValueError(f"{where}: {head} of {name!r} is {value!r}; it should be 0 or 1")
-                labels.append([value == "1" for value in values])
-    except (UnicodeDecodeError, csv.Error) as error:
+        rows = pd.read_csv(
+            path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",
+            engine="python",  # tells a missing cell from an empty one
+        )  # fmt: skip
+    except ValueError as error:  # of Pandas and of Python's decoder
         raise ValueError(f"{path} is no table of comma-separated text: {str(error).splitlines()[0]}") from None
-    if not ids:
-        raise ValueError(f"{path} has no rows")
-    return ids, np.array(labels, np.uint8) if wanted else None
+    rows.index += 1
+    rows = rows.dropna(how="all").apply(lambda cells: cells.str.strip())
+    if len(rows) < 2:
+        raise ValueError(f"{path} has no rows below its columns' names")
+    heads = rows.iloc[0].tolist()
+    table = rows[1:].set_axis(heads, axis=1)
+    wanted = list(LABELS) if labels_needed or set(LABELS) & set(heads) else []
+    wrong = [head for head in ("id", *wanted) if heads.count(head) != 1]
+    if wrong:
+        raise ValueError(f"{path} should have one column each of {', '.join(wrong)}; it has {', '.join(heads)}")
+    faults = {
+        f"should have {len(heads)} cells, as the first line": table.isna().any(axis=1),
+        "should have an id": table["id"] == "",
+        "should have an id that is not in a line above": table["id"].duplicated(),
+        **{f"should have 0 or 1 as {label}": ~table[label].isin(["0", "1"]) for label in wanted},
+    }
+    for fault, found in faults.items():
+        if found.any():
+            line = found.idxmax()
+            raise ValueError(f"{path}, line {line}: {','.join(table.loc[line].dropna())!r} {fault}")
+    return dict(zip(table["id"], table.index)), (table[wanted] == "1").to_numpy(np.uint8) if wanted else None
 
 
 def _match(folder, ids):
     """The image files of a folder in the order of the ids, each as (path, size, time and time of any change)."""
     found = {}
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            name, ending = os.path.splitext(entry.name)
-            if ending.lower() not in IMAGES or name.startswith("."):
-                continue
-            if name in found:
-                both = sorted([entry.name, os.path.basename(found[name][0])])
-                raise ValueError(f"{folder} holds {' and '.join(both)}: one image an id")
-            status = entry.stat()
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() in IMAGES and not file.name.startswith("."):
+            if file.stem in found:
+                raise ValueError(f"{folder} holds {Path(found[file.stem][0]).name} and {file.name}: one image an id")
+            status = file.stat()
             # The time of change too: an archive may give all files of two versions the same time and size.
-            found[name] = entry.path, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-    for name, line in ids.items():
-        if name not in found:
-            wanted = f"{name}{f', {name}'.join(IMAGES)}"
-            raise FileNotFoundError(f"{folder}.csv, line {line}: {folder} holds none of {wanted}")
+            found[file.stem] = str(file), status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    missing = [name for name in ids if name not in found]
+    if missing:
+        raise FileNotFoundError(
+            f"{folder}.csv, line {ids[missing[0]]}: {folder} holds none of "
+            f"{', '.join(missing[0] + ending for ending in IMAGES)}"
+        )
     surplus = sorted(found.keys() - ids.keys())
     if surplus:
-        more = f" (and {len(surplus) - 1} more)" if len(surplus) > 1 else ""
-        raise ValueError(f"{found[surplus[0]][0]}{more} is not in {folder}.csv: no row has the id {surplus[0]!r}")
+        raise ValueError(
+            f"{found[surplus[0]][0]} is not in {folder}.csv: no row has the id {surplus[0]!r} ({len(surplus)} such "
+            "images)"
+        )
     return [found[name] for name in ids]
 
 
@@ -164,34 +157,26 @@ def _decoded(found, card):
     kept = replace(card, name=f"{card.name}-{key}", counts=counts)
     splits = cache.read(kept)
     if splits is None:
-        images = _decode([path for listed in found.values() for path, *_ in listed], card)
-        parts = np.split(images, np.cumsum(list(counts.values()))[:-1])
         # Images only: labels are read from the tables each time.
-        splits = {name: Split(x, np.empty((len(x), 0), np.uint8)) for name, x in zip(found, parts)}
+        splits = {
+            name: Split(_decode([path for path, *_ in listed], card), np.empty((len(listed), 0), np.uint8))
+            for name, listed in found.items()
+        }
         cache.write(kept, splits)
         file = cache.path(kept)
-        for older in file.parent.glob(file.name.replace(key, "?" * len(key))):
-            if older != file:
-                with contextlib.suppress(OSError):  # in use, on Windows
-                    older.unlink()
+        for older in {*file.parent.glob(file.name.replace(key, "?" * len(key)))} - {file}:
+            with contextlib.suppress(OSError):  # in use, on Windows
+                older.unlink()
     return {name: x for name, (x, _) in splits.items()}
 
 
 def _decode(paths, card):
     """Images uint8 (n, height, width, 3), with a progress bar where someone looks on."""
     x = np.empty((len(paths), *card.image_shape), np.uint8)
-
-    def decode_some(start):
-        for i, path in enumerate(paths[start : start + _AT_A_TIME], start):
-            x[i] = _image(path, card.image_shape)
-        return i + 1 - start
-
-    with (
-        progress.bar(total=len(paths), desc=card.title, unit="image") as bar,
-        ThreadPoolExecutor() as threads,
-    ):
-        for done in threads.map(decode_some, range(0, len(paths), _AT_A_TIME)):
-            bar.update(done)
+    with ThreadPoolExecutor() as threads:
+        images = threads.map(partial(_image, shape=card.image_shape), paths)
+        for i, image in enumerate(progress.bar(iterable=images, total=len(paths), desc=card.title, unit="image")):
+            x[i] = image
     return x
 
 
@@ -200,32 +185,27 @@ def _image(path, shape):
     from PIL import Image
 
     try:
-        with open(path, "rb") as file:
-            if path.lower().endswith(".npy"):
-                image = np.lib.format.read_array(file, allow_pickle=False)
-            else:
-                with Image.open(file) as opened:
-                    # A palette's numbers are no brightness, and single bits no uint8.
-                    image = np.asarray(opened.convert("RGB") if opened.mode in ("P", "1") else opened)
+        if path.lower().endswith(".npy"):
+            image = np.asarray(np.load(path, allow_pickle=False))
+        else:
+            with Image.open(path) as opened:
+                # A palette's numbers are no brightness, and single bits no uint8.
+                image = np.asarray(opened.convert("RGB") if opened.mode in ("P", "1") else opened)
     except (ValueError, SyntaxError, EOFError, OSError, MemoryError, Image.DecompressionBombError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read as an image: {reason}") from None
-    height, width, channels = shape
-    if image.dtype != np.uint8 or image.shape not in ((height, width), (height, width, 1), shape):
-        raise ValueError(
-            f"{path} is {image.dtype} of {image.shape}; it should be uint8 of {height}x{width} pixels, grey or of "
-            f"{channels} channels"
-        )
+    if image.dtype != np.uint8 or image.shape not in (shape, shape[:2], (*shape[:2], 1)):
+        raise ValueError(f"{path} is {image.dtype} of {image.shape}; it should be uint8 of {shape}, or grey")
     return image if image.ndim == 3 else image[..., None]
 
 
 def _unlike_the_report(splits, card):
     """Sentences on what is otherwise than in the report."""
-    compared = [
-        (f"{name} has {len(splits[name].x)} images", len(splits[name].x), count) for name, count in card.counts.items()
-    ]
     unlabelled = int((~splits["train"].y.any(axis=1)).sum())
-    compared.append((f"{unlabelled} training images bear no label", unlabelled, UNLABELLED))
-    for label, found, reported in zip(LABELS, splits["validation"].y.sum(axis=0).tolist(), SUPPORT):
-        compared.append((f"{found} validation images bear {label}", found, reported))
-    return [f"{said}, the report's {reported}" for said, found, reported in compared if found != reported]
+    borne = splits["validation"].y.sum(axis=0).tolist()
+    compared = [
+        *((f"{name} has {{}} images", len(splits[name].x), count) for name, count in card.counts.items()),
+        ("{} training images bear no label", unlabelled, UNLABELLED),
+        *((f"{{}} validation images bear {label}", *counts) for label, *counts in zip(LABELS, borne, SUPPORT)),
+    ]
+    return [f"{said.format(found)}, the report's {count}" for said, found, count in compared if found != count]

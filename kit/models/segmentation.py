@@ -30,8 +30,7 @@ def pool_upsample_net(input_shape, classes, *, widths=(8, 16, 32), batch_norm=Fa
     """
     inputs = x = _input(input_shape, classes, widths, poolings=1)
     for width in widths:
-        x = _convolution(x, width, batch_norm)
-        x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D()(_convolution(x, width, batch_norm))
         x = _upsampling(x, width)
     return keras.Model(inputs, _output(x, classes))
 
@@ -112,8 +111,7 @@ def unet(input_shape, classes, *, widths=(32, 64, 128), batch_norm=True):
         x = layers.MaxPooling2D()(crossing[-1])
     x = _convolution(_convolution(x, widths[-1], batch_norm), widths[-1], batch_norm)
     for width, beside in zip(widths[-2::-1], crossing[::-1]):
-        x = _upsampling(x, width, kernel_size=2)
-        x = layers.Concatenate()([beside, x])
+        x = layers.Concatenate()([beside, _upsampling(x, width, kernel_size=2)])
         x = _convolution(_convolution(x, width, batch_norm), width, batch_norm)
     return keras.Model(inputs, _output(x, classes))
 
@@ -123,15 +121,13 @@ def _waist(input_shape, classes, widths, batch_norm, block, across=False):
     inputs = x = _input(input_shape, classes, widths, poolings=len(widths))
     pooled = []
     for width in widths:
-        x = block(_convolution(x, width, batch_norm), width)
-        x = layers.MaxPooling2D()(x)
+        x = layers.MaxPooling2D()(block(_convolution(x, width, batch_norm), width))
         pooled.append(x)
     for width, beside in zip(widths[-2::-1], pooled[-2::-1]):
         x = _upsampling(x, width)
         x = layers.Add()([beside, x]) if across else x
         x = block(_convolution(x, width, batch_norm), width)
-    x = _upsampling(x, 4)
-    return keras.Model(inputs, _output(x, classes))
+    return keras.Model(inputs, _output(_upsampling(x, 4), classes))
 
 
 def _convolution(x, width, batch_norm, activate=True):
@@ -150,13 +146,12 @@ def _output(x, classes):
 
 def _input(input_shape, classes, widths, poolings):
     """The input layer, or a one-line ValueError."""
-    if not widths or any(not isinstance(size, int) or size < 1 for size in (*widths, classes)):
+    sizes = (*input_shape, *widths, classes)
+    if len(input_shape) != 3 or not widths or any(not isinstance(size, int) or size < 1 for size in sizes):
         raise ValueError(
-            f"widths={widths!r}, classes={classes!r}; all must be whole numbers of at least 1, and there must be at "
-            "least one width"
+            f"input_shape={input_shape!r}; it must be (height, width, channels); widths={widths!r}, "
+            f"classes={classes!r}; all must be whole numbers of at least 1, and there must be at least one width"
         )
-    if len(input_shape) != 3 or any(not isinstance(size, int) or size < 1 for size in input_shape):
-        raise ValueError(f"input_shape={input_shape!r}; it must be (height, width, channels)")
     side = 2**poolings
     nearest = [
         f"{size} to {' or '.join(str(near) for near in (size // side * side, size // side * side + side) if near)}"

@@ -1,7 +1,6 @@
 """Transfer learning: a net trained on ImageNet reads features, and a small new head learns to tell the classes."""
 
 import hashlib
-import inspect
 import math
 import os
 import re
@@ -73,15 +72,11 @@ def features(model, x, *, batch_size=64):
     backbone = model.get_layer("backbone")
     path = _path(backbone, x)
     found = _read(path, (len(x), *backbone.output_shape[1:]))
-    if found is not None:
-        return found
-    found = np.empty((len(x), *backbone.output_shape[1:]), "float32")
-    with progress.bar(total=len(x), unit="image") as bar:
-        for start in range(0, len(x), batch_size):
-            batch = x[start : start + batch_size]
-            found[start : start + batch_size] = backbone.predict_on_batch(np.asarray(batch))
-            bar.update(len(batch))
-    _write(path, found)
+    if found is None:
+        found = np.empty((len(x), *backbone.output_shape[1:]), "float32")
+        for start in progress.bar(iterable=range(0, len(x), batch_size), unit="batch"):
+            found[start : start + batch_size] = backbone.predict_on_batch(np.asarray(x[start : start + batch_size]))
+        _write(path, found)
     return found
 
 
@@ -105,12 +100,13 @@ def unfreeze(model):
 
 def _find(name):
     """The builder of a backbone, and what prepares its pixels."""
-    found = {}
-    for module in vars(keras.applications).values():
-        if inspect.ismodule(module) and hasattr(module, "preprocess_input"):
-            for key, builder in vars(module).items():
-                if key[0].isupper() and callable(builder):
-                    found[key.lower()] = builder, module.preprocess_input
+    modules = [module for module in vars(keras.applications).values() if hasattr(module, "preprocess_input")]
+    found = {
+        key.lower(): (builder, module.preprocess_input)
+        for module in modules
+        for key, builder in vars(module).items()
+        if key[0].isupper() and callable(builder)
+    }
     if not isinstance(name, str) or name.lower() not in found:
         raise ValueError(f"backbone={name!r}; it must be one of {', '.join(sorted(found))}")
     return found[name.lower()]
@@ -121,8 +117,9 @@ def _build(build, name, input_shape, weights):
     try:
         return build(include_top=False, weights=weights, input_shape=input_shape, pooling="avg")
     except ValueError as error:
-        said = " ".join(str(error).split())
-        raise ValueError(f"backbone={name!r} of images {input_shape}, weights={weights!r}: {said}") from None
+        raise ValueError(
+            f"backbone={name!r} of images {input_shape}, weights={weights!r}: {' '.join(str(error).split())}"
+        ) from None
     except Exception as error:  # Keras raises no finer one where a download fails
         failed = re.search(r"URL fetch failure on (\S+): (.*)", str(error))
         if not failed:
@@ -150,13 +147,12 @@ def _read(path, shape):
         return None
     try:
         found = np.load(path, allow_pickle=False)
-        if found.shape == shape and found.dtype == np.float32:
-            return found
-        fault = f"{found.dtype} of {found.shape}"
+        if found.shape != shape or found.dtype != np.float32:
+            raise ValueError(f"{found.dtype} of {found.shape}")
+        return found
     except (OSError, EOFError, ValueError) as error:
-        fault = error
-    files.set_aside(path, fault, "the features are made anew")
-    return None
+        files.set_aside(path, error, "the features are made anew")
+        return None
 
 
 def _write(path, found):

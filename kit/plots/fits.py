@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from ._figure import COLORS, figure_of
+from ._figure import COLORS, LEFT, figure_of
 
 VERDICT_COLORS = {"reproduced": COLORS[2], "better": COLORS[0], "worse": COLORS[3], "not comparable": COLORS[7]}
 
@@ -27,25 +27,26 @@ def curves(histories, *, title=None):
     keys = dict.fromkeys(key for run in runs.values() for key in run if key not in ("learning_rate", "lr"))
     metrics = sorted(dict.fromkeys(key.removeprefix("val_") for key in keys), key="loss".__ne__)
     colors = COLORS[: len(runs)] if len(runs) <= len(COLORS) else sns.color_palette("viridis", len(runs))
-    figure, axes = figure_of(1.5 + 4.2 * len(metrics), max(3.6, 0.25 * len(runs)), 1, len(metrics))
+    figure, axes = figure_of(
+        1.5 + 4.2 * len(metrics), max(3.6, 0.25 * len(runs)), 1, len(metrics), title=title, heading=LEFT
+    )
     for ax, metric in zip(axes[0], metrics, strict=True):
         for run, color in zip(runs.values(), colors, strict=True):
             for key, style in ((metric, "--"), (f"val_{metric}", "-")):
                 values = run.get(key, [])
-                # A line needs two points: the epochs of a very short run are marked.
-                marker = "o" if len(values) < 4 else None
-                ax.plot(range(1, len(values) + 1), values, style, color=color, marker=marker, markersize=4, lw=1.5)
+                ax.plot(
+                    range(1, len(values) + 1), values, style, color=color, lw=1.5, markersize=4,
+                    marker="o" if len(values) < 4 else None,  # a line needs two points
+                )  # fmt: skip
         ax.set(xlabel="epoch", ylabel=metric)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         sns.despine(ax=ax)
-    handles = []
-    if None not in runs:
-        handles += [Line2D([], [], color=color, lw=3, label=run) for run, color in zip(runs, colors, strict=True)]
+    named = [(run, color) for run, color in zip(runs, colors, strict=True) if run is not None]
+    handles = [Line2D([], [], color=color, lw=3, label=run) for run, color in named]
     handles.append(Line2D([], [], color="0.3", ls="--", label="training"))
     if any(key.startswith("val_") for key in keys):
         handles.append(Line2D([], [], color="0.3", label="validation"))
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
-    figure.suptitle(title or "", x=0.01, ha="left")  # a long one must not run into the legend
     return figure
 
 
@@ -87,9 +88,10 @@ def reported_beside_reproduced(table):
         )
     groups = list(table.astype(dict.fromkeys(figures, float)).groupby("metric", sort=False))
     heights = [len(rows) + 2 for _, rows in groups]
-    figure, axes = figure_of(8, 1 + 0.26 * sum(heights), len(groups), 1, height_ratios=heights)
-    origins = " and ".join(table["origin"].dropna().unique())
-    figure.suptitle(f"Reported, and reproduced with 95% interval ({origins} data)", fontsize=11)
+    title = f"Reported, and reproduced with 95% interval ({' and '.join(table['origin'].dropna().unique())} data)"
+    figure, axes = figure_of(
+        8, 1 + 0.26 * sum(heights), len(groups), title=title, heading={"fontsize": 11}, height_ratios=heights
+    )
     for ax, (metric, rows) in zip(axes[:, 0], groups, strict=True):
         for place, row in enumerate(rows.itertuples()):
             color = VERDICT_COLORS.get(row.verdict, "0.3")

@@ -1,10 +1,9 @@
 """What images with several labels, one or none are made of, and where a net errs on each label."""
 
 import numpy as np
-import seaborn as sns
 from sklearn.metrics import multilabel_confusion_matrix
 
-from ._figure import COLORS, figure_of, origin
+from ._figure import split_bars
 from .nets import confusion_matrices
 
 
@@ -17,27 +16,16 @@ def label_combinations(data):
     Raises:
         ValueError: labels of another shape.
     """
-    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
-    labelled = {name: np.asarray(split.y) for name, split in splits.items() if split and split.y is not None}
-    for name, y in labelled.items():
-        if y.ndim != 2 or y.shape[1] != len(data.classes):
-            raise ValueError(f"{name} has labels of shape {y.shape}: (n, {len(data.classes)}) would be right")
     digits = 2 ** np.arange(len(data.classes))
     sets = sorted(range(2 ** len(digits)), key=lambda number: (number.bit_count(), number))
     names = [" + ".join(np.asarray(data.classes)[number & digits > 0]) or "none" for number in sets]
-    figure, axes = figure_of(2 + 2.8 * len(labelled), 1 + 0.28 * len(sets), 1, len(labelled), sharey=True)
-    figure.suptitle(origin(data))
-    for ax, (name, y) in zip(axes[0], labelled.items(), strict=True):
-        counts = np.bincount(y @ digits, minlength=len(sets))[sets]
-        bars = ax.barh(range(len(sets)), counts, color=COLORS[0])
-        ax.bar_label(bars, fmt="{:,.0f}", padding=3, fontsize=9)
-        ax.set_title(f"{name}: {len(y):,} images", fontsize=10)
-        ax.margins(x=0.25)
-        ax.set(xticks=[], xlabel="images", yticks=range(len(sets)), yticklabels=names)
-        ax.tick_params(axis="y", length=0)
-        sns.despine(ax=ax, bottom=True)
-    axes[0, 0].invert_yaxis()
-    return figure
+
+    def count(split, y):
+        if y.ndim != 2 or y.shape[1] != len(digits):
+            raise ValueError(f"{split} has labels of shape {y.shape}: (n, {len(digits)}) would be right")
+        return np.bincount(y @ digits, minlength=len(sets))[sets]
+
+    return split_bars(data, names, count, room=2)
 
 
 def label_confusion_matrices(true, predicted, labels, *, title=None):

@@ -6,7 +6,7 @@ import numpy as np
 import seaborn as sns
 from sklearn.metrics import confusion_matrix as count_pairs
 
-from ._figure import COLORS, figure_of, grid
+from ._figure import LEFT, bars, figure_of, grid, pictures
 
 
 def confusion_matrix(counts, classes, *, normalize=False, title=None, ax=None):
@@ -42,7 +42,7 @@ def confusion_matrices(matrices, classes, columns=3, *, normalize=False, title=N
         ValueError: as there, or no matrices.
     """
     counts = _matrices(matrices, classes)
-    figure, axes = grid(len(counts), columns, 0.3 + 0.34 * len(classes), margin=1.2)
+    figure, axes = grid(len(counts), columns, 0.3 + 0.34 * len(classes), margin=1.2, title=title)
     columns = min(columns, len(counts))
     for i, (ax, (name, matrix)) in enumerate(zip(axes, counts.items(), strict=True)):
         _heat(ax, matrix, classes, normalize)
@@ -51,7 +51,6 @@ def confusion_matrices(matrices, classes, columns=3, *, normalize=False, title=N
             ax.set(ylabel="", yticks=[])
         if i + columns < len(counts):
             ax.set(xlabel="", xticks=[])
-    figure.suptitle(title or "")
     figure.draw_without_rendering()  # the layout of square axes needs two draws, or their titles touch the figure's
     return figure
 
@@ -75,14 +74,10 @@ def class_recall(matrices, classes, name, *, title=None):
     if without:
         raise ValueError(f"{without[0]!r} has no image of {name!r}: at least one would be right")
     shares = [matrix[row, row] / matrix[row].sum() for matrix in counts.values()]
-    figure, [[ax]] = figure_of(6.5, 1 + 0.3 * len(counts))
-    bars = ax.barh(list(counts), shares, color=COLORS[0])
-    ax.bar_label(bars, fmt="{:.3f}", padding=3, fontsize=9)
-    ax.set(xlim=(0, 1.1), xticks=[], xlabel=f"recall of {name}")
-    ax.tick_params(axis="y", length=0)
+    figure, [[ax]] = figure_of(6.5, 1 + 0.3 * len(counts), title=title, heading=LEFT)
+    bars(ax, list(counts), shares, "{:.3f}")
+    ax.set(xlim=(0, 1.1), xlabel=f"recall of {name}")
     ax.invert_yaxis()
-    sns.despine(ax=ax, bottom=True)
-    figure.suptitle(title or "", x=0.01, ha="left")
     return figure
 
 
@@ -102,8 +97,7 @@ def _matrix(counts, classes, name="the matrix"):
                 f"{name} is a tuple of shapes {[np.shape(part) for part in counts]}: "
                 "(y_true, y_pred) of class numbers, both of shape (n,), would be right"
             )
-        labels = np.concatenate(counts)
-        strange = labels[~np.isin(labels, np.arange(size))]
+        strange = np.setdiff1d(counts, range(size))
         if len(strange):
             raise ValueError(
                 f"{name} has the label {strange[0]}: whole numbers from 0 to {size - 1}, as there are "
@@ -143,9 +137,8 @@ def _heat(ax, counts, classes, normalize):
         linecolor="0.92",
         ax=ax,
     )
-    ax.tick_params(length=0, labelsize=9)
-    ax.tick_params(axis="x", rotation=90)
-    ax.tick_params(axis="y", rotation=0)
+    for axis, rotation in (("x", 90), ("y", 0)):
+        ax.tick_params(axis, length=0, labelsize=9, rotation=rotation)
     ax.set(xlabel="predicted", ylabel="true")
 
 
@@ -174,13 +167,9 @@ def misclassified(images, true, predicted, classes, n=25, *, title=None):
     if not len(wrong) or n < 1:
         raise ValueError(f"{len(wrong)} of {len(true)} images are misclassified and n={n}: at least 1 would be right")
     shown = wrong[:n]
-    figure, axes = grid(len(shown), 5, 1.5)
-    for ax, i in zip(axes, shown, strict=True):
-        ax.imshow(images[i], cmap="gray")
-        ax.axis("off")
-        ax.set_title(f"{classes[true[i]]}, taken for {classes[guess[i]]}", fontsize=8)
-    figure.suptitle(f"{title or ''}\n{len(wrong):,} of {len(true):,} misclassified, the first {len(shown)}".strip())
-    return figure
+    names = [f"{classes[true[i]]}, taken for {classes[guess[i]]}" for i in shown]
+    title = f"{title or ''}\n{len(wrong):,} of {len(true):,} misclassified, the first {len(shown)}".strip()
+    return pictures(images[shown], names, 5, 1.5, fontsize=8, title=title)
 
 
 def feature_maps(model, image, layer=None, columns=8, *, title=None):
@@ -212,9 +201,5 @@ def feature_maps(model, image, layer=None, columns=8, *, title=None):
     if maps.ndim != 3:
         raise ValueError(f"layer {chosen.name!r} gives shape {maps.shape}: (height, width, filters) would be right")
     height, width, filters = maps.shape
-    figure, axes = grid(filters, columns, 1.1)
-    figure.suptitle(title or f"{chosen.name}: {filters} feature maps of {height} x {width}")
-    for i, ax in enumerate(axes):
-        ax.imshow(maps[..., i], cmap="viridis")
-        ax.axis("off")
-    return figure
+    title = title or f"{chosen.name}: {filters} feature maps of {height} x {width}"
+    return pictures(np.moveaxis(maps, -1, 0), [""] * filters, columns, 1.1, cmap="viridis", title=title)

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.ticker import MaxNLocator
 
-from ._figure import COLORS, figure_of
+from ._figure import COLORS, LEFT, bars, figure_of
 
 NOT_PARAMETERS = ("trial", "val_accuracy", "val_loss", "epochs", "seconds", "status")
 
@@ -28,7 +28,7 @@ def optimization_history(found, *, title=None):
         ValueError: a table without trials, or without the columns of a SearchResult.
     """
     table = _table(found)
-    figure, [[ax]] = figure_of(7, 3.4)
+    figure, [[ax]] = figure_of(7, 3.4, title=title, heading=LEFT)
     finished = table.status == "finished"
     pruned, nothing = table.val_accuracy.notna() & ~finished, table.val_accuracy.isna()
     best = table.val_accuracy.where(finished).cummax().ffill()
@@ -46,7 +46,6 @@ def optimization_history(found, *, title=None):
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     sns.despine(ax=ax)
     figure.legend(loc="outside right upper", frameon=False)
-    figure.suptitle(title or "", x=0.01, ha="left")
     return figure
 
 
@@ -80,14 +79,10 @@ def hyperparameter_importance(found, *, title=None):
         importances = pd.Series({name: mean.var(ddof=0) for name, mean in means.items()}) / (score.var(ddof=0) or 1)
         measure = "share of the variance between its values"
     importances = importances.sort_values()
-    figure, [[ax]] = figure_of(6.5, 1 + 0.34 * len(importances))
-    bars = ax.barh(importances.index, importances, color=COLORS[0])
-    ax.bar_label(bars, fmt="{:.2f}", padding=3, fontsize=9)
+    figure, [[ax]] = figure_of(6.5, 1 + 0.34 * len(importances), title=title, heading=LEFT)
+    bars(ax, importances.index, importances, "{:.2f}")
+    ax.set_xlabel(measure)
     ax.margins(x=0.12)
-    ax.set(xlabel=measure, xticks=[])
-    ax.tick_params(axis="y", length=0)
-    sns.despine(ax=ax, bottom=True)
-    figure.suptitle(title or "", x=0.01, ha="left")
     return figure
 
 
@@ -103,12 +98,12 @@ def parallel_coordinates(found, *, title=None):
     if table.empty:
         raise ValueError("no trial has a validation accuracy: at least one would be right")
     names = [name for name in table if name not in NOT_PARAMETERS]
-    figure, [[ax]] = figure_of(2.5 + 1.3 * len(names), 4)
+    figure, [[ax]] = figure_of(2.5 + 1.3 * len(names), 4, title=title, heading=LEFT)
     score = Normalize(table.val_accuracy.min(), table.val_accuracy.max() or 1)
     heights = []
     for place, name in enumerate(names):
-        values = table[name].sort_values(key=lambda v: v if pd.api.types.is_numeric_dtype(v) else v.map(str))
-        values = {str(value): value for value in values}
+        ordered = table[name].sort_values(key=lambda v: v if pd.api.types.is_numeric_dtype(v) else v.map(str))
+        values = {str(value): value for value in ordered}
         step = 1 / max(len(values) - 1, 1)
         apart = np.linspace(-0.12, 0.12, len(table)) * min(step, 0.5)
         heights.append([list(values).index(str(value)) * step for value in table[name]] + apart)
@@ -121,14 +116,14 @@ def parallel_coordinates(found, *, title=None):
             )  # fmt: skip
     heights.append(np.asarray(score(table.val_accuracy)))
     lines = np.stack([np.broadcast_to(np.arange(len(heights)), (len(table), len(heights))), np.transpose(heights)], -1)
-    drawn = LineCollection(lines, array=table.val_accuracy.to_numpy(), cmap="viridis", norm=score, lw=1.5, alpha=0.8)
-    ax.add_collection(drawn)
+    drawn = ax.add_collection(
+        LineCollection(lines, array=table.val_accuracy.to_numpy(), cmap="viridis", norm=score, lw=1.5, alpha=0.8)
+    )
     ax.set(xlim=(-0.1, len(names)), ylim=(-0.1, 1.1), yticks=[])
     ax.set_xticks(range(len(names)), names, rotation=20, ha="right")
     ax.tick_params(axis="x", length=0)
     sns.despine(ax=ax, left=True, bottom=True)
     figure.colorbar(drawn, ax=ax, label="validation accuracy", pad=0)
-    figure.suptitle(title or "", x=0.01, ha="left")
     return figure
 
 

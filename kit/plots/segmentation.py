@@ -23,13 +23,12 @@ def segmentations(images, masks, predicted, names, *, title=None):
     """
     images, masks, predicted = map(np.asarray, (images, masks, predicted))
     n = len(names)
-    if images.ndim != 4 or images.shape[-1] != 3:
-        raise ValueError(f"images of shape {images.shape}: (n, height, width, 3) would be right")
     size = (n, *images.shape[1:3])
-    if n < 1 or len(images) != n or masks.shape != (*size, 1) or predicted.shape not in ((*size, 1), (*size, 2)):
+    fit = images.shape == (*size, 3) and masks.shape == (*size, 1) and predicted.shape in ((*size, 1), (*size, 2))
+    if n < 1 or not fit:
         raise ValueError(
-            f"images {images.shape}, masks {masks.shape}, predicted {predicted.shape} and {n} names: "
-            f"as many of each, masks (n, height, width, 1) and predicted with 1 or 2 channels, would be right"
+            f"images {images.shape}, masks {masks.shape}, predicted {predicted.shape} and {n} names: as many of each, "
+            "images (n, height, width, 3), masks with 1 channel and predicted with 1 or 2 would be right"
         )
     true = masks[..., 0] == 1
     guess = predicted.argmax(-1) == 1 if predicted.shape[-1] == 2 else predicted[..., 0] == 1
@@ -37,7 +36,7 @@ def segmentations(images, masks, predicted, names, *, title=None):
     overlap = 0.5 * shown
     for (_, color), where in zip(AGREEMENT.items(), (true & guess, true & ~guess, ~true & guess), strict=True):
         overlap[where] += 0.5 * np.array(color)
-    figure, axes = figure_of(10, 0.8 + 2.4 * n, n, 4)
+    figure, axes = figure_of(10, 0.8 + 2.4 * n, n, 4, title=title)
     for ax, heading in zip(axes[0], ("image", "true", "predicted", "overlap"), strict=True):
         ax.set_title(heading, fontsize=10)
     for row, name, *pictures in zip(axes, names, shown, true, guess, overlap, strict=True):
@@ -47,5 +46,4 @@ def segmentations(images, masks, predicted, names, *, title=None):
         row[0].set_ylabel(name)
     handles = [Patch(color=color, label=f"gland, {word}") for word, color in AGREEMENT.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    figure.suptitle(title or "")
     return figure

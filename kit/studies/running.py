@@ -29,7 +29,8 @@ def run(study, *, only=None, seeds=(0,), source=None, resume=True, executor=None
         seeds: one fit each: initial weights, dropout and the order of the images follow from it. The data is the same.
         source: "real" or "synthetic"; None takes $KIT_SOURCE, else "real".
         resume: take fits that the ledger holds as done; False runs them again.
-        executor: a `concurrent.futures.Executor` to send the fits to; None runs them here, one after the other.
+        executor: a `concurrent.futures.Executor` to send the fits to; None runs them here, one after the other. One of
+            threads serves on TensorFlow and JAX; torch has one generator for all threads, and wants processes.
 
     Returns:
         Results, whatever the number of rows that failed.

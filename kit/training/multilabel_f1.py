@@ -8,8 +8,11 @@ AVERAGES = ("micro", "macro")
 
 
 @keras.saving.register_keras_serializable("kit")
-class MultiLabelF1(keras.metrics.Metric):
+class MultiLabelF1(keras.metrics.F1Score):
     """F1 score over all examples of an epoch, as scikit-learn's `f1_score(..., zero_division=0)`.
+
+    Keras' own, with what it lacks: a score at the threshold counts as predicted, a label may have a threshold of its
+    own, and one label's F1 is a scalar.
 
     Counts are added up over the batches and the score is formed from them at the end, so it does not depend on how the
     batches are cut; the mean of the batches' own scores would. One number a metric, as the curves need it: ask for a
@@ -39,50 +42,32 @@ class MultiLabelF1(keras.metrics.Metric):
         if thresholds.dtype.kind not in "iuf" or thresholds.ndim > 1 or not np.all(np.isfinite(thresholds)):
             raise ValueError(f"threshold={threshold!r}; it must be a number, or one for each label")
         name = name or (f"{average}_f1" if label is None else f"label_{label}_f1")
-        super().__init__(name=name, dtype=dtype)
-        self.average, self.threshold = average, thresholds.tolist()
+        super().__init__(average, threshold=0.5, name=name, dtype=dtype)  # the threshold of what is predicted, 0 or 1
         self.label = None if label is None else int(label)
-        self.counts = None
+        self.thresholds = thresholds.tolist()
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Add a batch; an example counts as `sample_weight` (n,) says, by default once."""
-        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred, self.dtype)
-        if self.counts is None:
-            self._count_from_zero(y_true.shape, y_pred.shape)
-        true = ops.cast(ops.equal(y_true, 1), self.dtype)
-        predicted = ops.cast(ops.greater_equal(y_pred, ops.convert_to_tensor(self.threshold, self.dtype)), self.dtype)
-        both, either = true * predicted, true + predicted
-        if sample_weight is not None:
-            weight = ops.reshape(ops.convert_to_tensor(sample_weight, self.dtype), (-1, 1))
-            both, either = both * weight, either * weight
-        self.counts.assign_add(ops.stack([ops.sum(both, 0), ops.sum(either, 0)]))
+        y_true, y_pred = ops.convert_to_tensor(y_true, self.dtype), ops.convert_to_tensor(y_pred, self.dtype)
+        true, scores = tuple(y_true.shape), tuple(y_pred.shape)
+        fit = len(true) == len(scores) == 2 and true[1] == scores[1] > (self.label or 0)
+        if not fit or np.size(self.thresholds) not in (1, scores[1]):
+            raise ValueError(
+                f"y_true is {true} and y_pred {scores}, label={self.label}, threshold={self.thresholds}; both must be "
+                "(n, labels), the label below their number, and thresholds one for all or one for each"
+            )
+        predicted = ops.cast(y_pred >= ops.convert_to_tensor(self.thresholds, self.dtype), self.dtype)
+        columns = slice(None) if self.label is None else slice(self.label, self.label + 1)
+        weight = None if sample_weight is None else ops.reshape(sample_weight, (-1,))
+        super().update_state(y_true[:, columns], predicted[:, columns], weight)
 
     def result(self):
         """The score, a scalar; 0 before the first batch."""
-        if self.counts is None:
-            return ops.zeros((), self.dtype)
-        both, either = self.counts[0], self.counts[1]
-        if self.label is not None:
-            both, either = both[self.label], either[self.label]
-        elif self.average == "micro":
-            both, either = ops.sum(both), ops.sum(either)
-        return ops.mean(2 * both / ops.where(either > 0, either, 1))
+        return super().result() if self.variables else ops.zeros((), self.dtype)
 
     def get_config(self):
         """What makes the same metric again."""
-        return super().get_config() | {"average": self.average, "label": self.label, "threshold": self.threshold}
-
-    def _count_from_zero(self, true_shape, predicted_shape):
-        """Make the variable (2, labels): of each label, how often it is true and predicted, and the two sums' sum."""
-        shapes = f"y_true is {tuple(true_shape)} and y_pred {tuple(predicted_shape)}"
-        if len(true_shape) != 2 or len(predicted_shape) != 2 or true_shape[1] != predicted_shape[1]:
-            raise ValueError(f"{shapes}; both must be (n, labels)")
-        labels = predicted_shape[1]
-        if self.label is not None and self.label >= labels:
-            raise ValueError(f"label={self.label}, but {shapes}: labels run from 0 to {labels - 1}")
-        if isinstance(self.threshold, list) and len(self.threshold) != labels:
-            raise ValueError(f"threshold has {len(self.threshold)} numbers, but {shapes}: one for each label is needed")
-        self.counts = self.add_variable((2, labels), "zeros", name="counts")
+        return super().get_config() | {"label": self.label, "threshold": self.thresholds}
 
 
 def best_thresholds(y_true, y_score):
