@@ -5,6 +5,7 @@ import functools
 import hashlib
 import os
 import sys
+import traceback
 import uuid
 import warnings
 from pathlib import Path
@@ -54,11 +55,10 @@ def set_aside(path, fault, then):
 
 
 def warn(message):
-    """Warn, naming the line outside the kit from which it was called."""
-    frame, level, package = sys._getframe(), 1, str(Path(__file__).parent)
-    while frame.f_back and frame.f_code.co_filename.startswith(package):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, stacklevel=level)
+    """Warn, naming the line that called the kit, whatever lies between."""
+    called = [frame.f_code.co_filename for frame, _ in traceback.walk_stack(sys._getframe())]
+    ours = [depth for depth, file in enumerate(called) if file.startswith(str(Path(__file__).parent))]
+    warnings.warn(message, stacklevel=ours[-1] + 2)  # the caller of the outermost of ours
 
 
 def checksum(content, like):

@@ -220,7 +220,7 @@ def killed(tmp_path_factory):
     One process imports Keras, which takes the longest, and then runs each search in a copy of itself.
     """
     folder = tmp_path_factory.mktemp("killed")
-    (folder / "start.py").write_text(f"""
+    start = f"""
 import os, sys
 from functools import partial
 import tiny
@@ -236,10 +236,10 @@ for library in libraries:
     build = partial(tiny.counted, note=folder + "-fits", killed_at=2)
     getattr(search, library)(build, tiny.data(), {HIDDEN}, trials=2, epochs=2, folder=folder)
     os._exit(1)
-""")
+"""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("KIT_")}
-    command = [sys.executable, "-u", str(folder / "start.py")]
-    done = subprocess.run(command, env=environment | {"PYTHONPATH": str(TESTS)}, capture_output=True, text=True)
+    command = [sys.executable, "-u", "-c", start]
+    done = subprocess.run(command, cwd=TESTS, env=environment, capture_output=True, text=True)
     assert done.stdout.split() == [word for library in LIBRARIES for word in (library, "9")], done.stderr
     return folder
 
@@ -425,8 +425,8 @@ def test_the_tuner_gives_the_nets_of_its_trials(find):
         return net(input_shape, classes, **options)
 
     seen, data = [], tiny.data().hold_out(0.25, seed=0)
-    space = {"kernel": [(1, 1), (3, 3)], "learning_rate": [3.0]}
-    found = find(build=built, space=space, data=data, epochs=12, patience=2, batch_size=50)
+    space = {"kernel": [(1, 1), (3, 3)], "learning_rate": [0.3]}
+    found = find(build=built, space=space, data=data, epochs=12, patience=2, batch_size=10)
     assert len(seen) == len(found.table) == 2  # none but those of the trials
     assert (found.table.epochs < 12).any()  # stopped early, judged before its last epoch
 
@@ -567,21 +567,19 @@ def test_a_search_is_carried_further(find, untrained):
 @in_optuna
 def test_the_trials_of_others_in_the_study_change_nothing(find, untrained, tmp_path):
     def others(trial):
-        """Far better than ours; one has a parameter of ours, one has not, one fails."""
+        """Far better than ours, and more than those; some have a parameter of ours, some another, some fail."""
         trial.report(100.0, 0)
-        if trial.number % 3 == 0:
+        if trial.number % 2:
             trial.suggest_categorical("score", space["score"])
-        elif trial.number % 3 == 1:
-            trial.suggest_float("other", 0, 1)
         else:
-            return None
-        return 100.0
+            trial.suggest_float("other", 0, 1)
+        return None if trial.number % 5 == 0 else 100.0
 
     space = {"score": [round(0.05 * i, 2) for i in range(1, 13)]}
-    for times, trials in enumerate((7, 12), 1):
+    for times, trials in enumerate((3, 12), 1):
         found = find(build=scored, space=space, trials=trials)
-        found.library.optimize(others, n_trials=3)  # the last time, with no combination left to try
-        assert len(found.table) == trials and len(found.library.trials) == trials + 3 * times
+        found.library.optimize(others, n_trials=10)  # the last time, with no combination left to try
+        assert len(found.table) == trials and len(found.library.trials) == trials + 10 * times
     again = find(build=scored, space=space)
     whole = find(build=scored, space=space, folder=tmp_path / "other")
     assert again.table.equals(found.table) and outcome(whole).equals(outcome(again))

@@ -61,5 +61,4 @@ def quiet(modules):
     """Without the warnings of `modules` (a pattern), and without TensorFlow's that each trial has a net of its own."""
     with quiet_retracing(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=modules)
-        warnings.filterwarnings("always", message=".* is damaged ")  # the kit's, which look as if they were theirs
         yield

@@ -70,10 +70,11 @@ def tensorflow(model, batch_size, examples):
             looped = examples // batch_size if xla else -(-examples // batch_size)
             if keeps and looped * batch_size >= examples:
                 looped -= 1
-            for i in tf.range(looped):
-                start = i * batch_size
-                batch = tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size]
-                take_step(data, batch)
+            if looped > 0:  # XLA reads the body of a loop that is never entered
+                for i in tf.range(looped):
+                    start = i * batch_size
+                    batch = tf.slice(order, [start], [batch_size]) if xla else order[start : start + batch_size]
+                    take_step(data, batch)
             rest = order[looped * batch_size :]
             return take_step(data, rest) if rest.shape[0] else {}
 

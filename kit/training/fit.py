@@ -210,4 +210,12 @@ def _on_device(data):
 def _results(model, logs):
     """The metrics of an epoch; what the last step gave, where that is something else."""
     metrics = model.get_metrics_result()
-    return dict(metrics if not logs or set(logs) == set(metrics) else logs)
+    return _flat(metrics if not logs or set(logs) == set(metrics) else logs)
+
+
+def _flat(logs):
+    """The results of a metric that gives several in a dict among the others, as Keras has them in the history."""
+    flat = {}
+    for name, value in logs.items():
+        flat |= _flat(value) if isinstance(value, dict) else {name: value}
+    return flat
