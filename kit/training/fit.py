@@ -103,7 +103,7 @@ def fit(
         if validation and _evaluates(epoch + 1, validation_freq):
             watching.on_test_begin()
             model.reset_metrics()
-            found = _results(model, test(validation, validation_batch_size or batch_size))
+            found = _flat(_results(model, test(validation, validation_batch_size or batch_size)))
             watching.on_test_end(found)
             logs |= {f"val_{name}": value for name, value in found.items()}
         watching.on_epoch_end(epoch, logs)
@@ -210,11 +210,11 @@ def _on_device(data):
 def _results(model, logs):
     """The metrics of an epoch; what the last step gave, where that is something else."""
     metrics = model.get_metrics_result()
-    return _flat(metrics if not logs or set(logs) == set(metrics) else logs)
+    return dict(metrics if not logs or set(logs) == set(metrics) else logs)
 
 
 def _flat(logs):
-    """The results of a metric that gives several in a dict among the others, as Keras has them in the history."""
+    """Results without the levels of metrics that give several in a dict, as `evaluate` returns them."""
     flat = {}
     for name, value in logs.items():
         flat |= _flat(value) if isinstance(value, dict) else {name: value}
