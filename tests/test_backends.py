@@ -41,6 +41,7 @@ def tests_in(file):
     return int(re.search(r"(\d+) tests? collected", said)[1])
 
 
+@pytest.mark.slow
 @needs_jax
 def test_a_study_runs_on_jax_without_tensorflow(tmp_path):
     code = "from kit.__main__ import main; sys.exit(main(sys.argv[1:]))"

@@ -22,6 +22,7 @@ def test_list(capsys):
     assert "fashion-ladder-mlp          30 rows " in out and "fashion-ladder-mlp-talos    108 trials " in out
 
 
+@pytest.mark.slow
 def test_run_prints_the_table_and_writes_the_figures(tiny_study, capsys, tmp_path):
     assert (
         main(
@@ -51,6 +52,7 @@ def test_run_takes_rows_source_and_profile(tiny_study, capsys):
     assert "second," not in out and "origin: synthetic" in out and "2 epochs" in out
 
 
+@pytest.mark.slow
 def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
     for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # --jobs sets them; taken back at the end
         monkeypatch.setenv(name, os.environ.get(name, ""))
@@ -62,6 +64,7 @@ def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
     assert len(processes) == 2 and str(os.getpid()) not in processes
 
 
+@pytest.mark.slow
 def test_show(tiny_study, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(reports, "results_path", lambda name: tmp_path / f"{name}.json")
     assert main(["show", "tiny"]) == 1

@@ -297,6 +297,7 @@ def test_extra_splits_go_along():
 # The stand-in
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 128])
 def test_synthetic_form(size):
     data = kit.datasets.load("glas", source="synthetic", image_size=size)

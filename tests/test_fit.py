@@ -81,6 +81,7 @@ def xla_always(monkeypatch):
     monkeypatch.setattr(engines, "XLA_PAYS_FROM", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", NETS)
 @pytest.mark.parametrize("examples", [128, 150, 20], ids=["full batches", "a last partial batch", "less than a batch"])
 def test_equals_model_fit(build, examples, data, xla_always):
@@ -345,6 +346,7 @@ def test_the_engine_fits_the_net(data, xla_always):
     )
 
 
+@pytest.mark.slow
 @on_tensorflow
 @on_a_cpu
 def test_the_compiler_is_chosen_by_net_images_and_epochs(data, monkeypatch):

@@ -21,6 +21,7 @@ import tiny
 from kit import search
 from kit.search.trials import Trials
 
+pytestmark = pytest.mark.slow  # nearly every test trains
 TESTS = Path(__file__).parent
 LIBRARIES = ["talos", "keras_tuner", "optuna"]
 SPACE = {"units": [2], "kernel": [(1, 1), (3, 3)], "learning_rate": [0.1, 0.01]}

@@ -15,6 +15,8 @@ from kit import models, reports, search, studies
 from kit.__main__ import main
 from kit.search.search import everything
 
+pytestmark = pytest.mark.slow  # nearly every test trains
+
 
 @pytest.fixture
 def small(monkeypatch):

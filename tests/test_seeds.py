@@ -14,6 +14,8 @@ from keras import layers
 from kit import search, studies, training
 from kit.training import hooks
 
+pytestmark = pytest.mark.slow  # nearly every test trains
+
 SHAPE, CLASSES = (4, 4, 1), 3
 
 

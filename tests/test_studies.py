@@ -55,6 +55,7 @@ def test_a_run_gives_a_row_an_experiment(note):
     assert first["engine"].startswith("compiled") and first["versions"]["keras"] == keras.version()
 
 
+@pytest.mark.slow
 def test_finished_fits_are_not_repeated(note):
     first = studies.run(tiny.study(note))
     assert fits(note) == 3
@@ -87,6 +88,7 @@ def test_changed_data_are_fitted_anew(note):
     assert fits(note) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_stopped(note):
     code = f"import tiny; from kit import studies; studies.run(tiny.study({str(note)!r}, killed_at=2))"
     killed = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "tests", capture_output=True, text=True)
@@ -157,6 +159,7 @@ def test_the_same_seed_gives_the_same_numbers(note):
     assert other["history"] != once["history"]
 
 
+@pytest.mark.slow
 def test_an_executor_shares_the_fits_out(note):
     context = multiprocessing.get_context("spawn")  # a forked TensorFlow hangs
     with ProcessPoolExecutor(2, mp_context=context) as executor:
@@ -244,6 +247,7 @@ def test_a_loss_is_better_when_it_is_lower():
         assert results_of([loss], metric="loss").table("loss").verdict["first"] == verdict
 
 
+@pytest.mark.slow
 def test_only_whole_full_runs_are_recorded(note, tmp_path, monkeypatch):
     results = studies.run(tiny.study(note))
     results.save(tmp_path / "out" / "tiny.json")
@@ -359,6 +363,7 @@ def test_the_comparisons_nets_are_the_same_by_hand_and_in_keras():
     assert kinds == ["Flatten", *["Dense", "Dropout"] * 3, "Dense"]  # not on the pixels
 
 
+@pytest.mark.slow
 def test_the_comparisons_images():
     study = reports.get("fashion-compare")
     rows = {e.name: e for e in study.experiments}

@@ -21,6 +21,8 @@ from kit.datasets.registry import MRI
 from kit.datasets.synthetic import slices
 from kit.reports import mri
 
+pytestmark = pytest.mark.slow  # nearly every test trains
+
 STUDY = reports.get("mri")
 ROWS = {row.name: row for row in STUDY.experiments}
 HORIZONTAL, VERTICAL, BOTH = ("horizontal",), ("vertical",), ("horizontal", "vertical")

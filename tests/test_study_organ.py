@@ -21,6 +21,8 @@ from kit.datasets import Dataset, Split
 from kit.models.numpy_mlp import NumpyMLP
 from kit.reports import organ
 
+pytestmark = pytest.mark.slow  # nearly every test trains
+
 transfer = importlib.import_module("kit.models.transfer")
 STUDY = reports.get("organ")
 ROWS = {row.name: row for row in STUDY.experiments}
