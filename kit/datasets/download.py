@@ -87,8 +87,7 @@ def _resume(card, file, path):
 
 def _save(answer, part, done):
     """Write what is sent behind the first `done` bytes of a file. Raises OSError where less comes than announced."""
-    length = answer.length  # None where the server does not say
-    total = length and done + length
+    total = answer.length and done + answer.length  # None where the server does not say
     bar = progress.bar(total=total, initial=done, unit="B", unit_scale=True, desc=part.stem)
     with bar, files.continued(part, done) as content:
         while chunk := answer.read(2**20):

@@ -74,8 +74,9 @@ def recorded(name):
 
     one, path = get(name), results_path(name)
     if not path.exists():
-        made_by = f"kit.reports.run({name!r})"
-        raise FileNotFoundError(f"no results are recorded for {name!r} in {path.name}; run it with {made_by}")
+        raise FileNotFoundError(
+            f"no results are recorded for {name!r} in {path.name}; run it with kit.reports.run({name!r})"
+        )
     held = studies.read(path)
     if isinstance(one, studies.Study):
         return studies.Results(one, tuple(held["classes"]), held["records"])

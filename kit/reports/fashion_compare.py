@@ -23,21 +23,17 @@ PATIENCE = 10
 
 def data(source=None):
     """10,000 of the training images, in [0, 1], less the mean of their pixels."""
-    return centred(sample(source).scaled())
+    return centred(raw(source).scaled())
 
 
 def raw(source=None):
     """The same images as they come: whole numbers from 0 to 255."""
-    return sample(source)
+    return datasets.load("fashion_mnist", source=source).take(IMAGES, seed=0)
 
 
 def everything(source=None):
     """All training images, in [0, 1], less their mean."""
     return centred(datasets.load("fashion_mnist", source=source).scaled())
-
-
-def sample(source):
-    return datasets.load("fashion_mnist", source=source).take(IMAGES, seed=0)
 
 
 def centred(data):
@@ -96,25 +92,17 @@ sgd = partial(keras.optimizers.SGD, LEARNING_RATE)
 
 def experiments():
     for name, (options, updates, accuracy) in MLPS.items():
-        common = {
-            "validation_split": 0.1,
-            "reported": {"accuracy": accuracy},
-            "data": raw if name.endswith("raw pixels") else None,
-        }
-        few = {"epochs": round(updates / UPDATES_AN_EPOCH)} | common
-        many = {"epochs": 500} | common
-        yield Experiment(name=f"{name}: by hand", build=partial(by_hand, **options), **few)
-        yield Experiment(name=f"{name}: Keras", build=partial(in_keras, **options), optimizer=sgd, **few)
-        yield Experiment(
-            name=f"{name}: by hand, converged", build=partial(by_hand, patience=PATIENCE, **options), **many
+        row = partial(
+            Experiment,
+            validation_split=0.1,
+            reported={"accuracy": accuracy},
+            data=raw if name.endswith("raw pixels") else None,
         )
-        yield Experiment(
-            name=f"{name}: Keras, converged",
-            build=partial(in_keras, **options),
-            optimizer=sgd,
-            callbacks=(early_stopping,),
-            **many,
-        )
+        net, few = partial(in_keras, **options), round(updates / UPDATES_AN_EPOCH)
+        yield row(name=f"{name}: by hand", build=partial(by_hand, **options), epochs=few)
+        yield row(name=f"{name}: Keras", build=net, optimizer=sgd, epochs=few)
+        yield row(name=f"{name}: by hand, converged", build=partial(by_hand, patience=PATIENCE, **options), epochs=500)
+        yield row(name=f"{name}: Keras, converged", build=net, optimizer=sgd, epochs=500, callbacks=(early_stopping,))
     for name, load, accuracy in (("CNN", None, 0.8576), ("CNN, 60,000 images", everything, 0.9001)):
         yield Experiment(
             name=name,

@@ -5,6 +5,7 @@ off the 51,000 as each fit's validation set. Its second table prints the same tw
 """
 
 from functools import partial
+from itertools import pairwise
 
 import keras
 
@@ -31,8 +32,13 @@ early_stopping = partial(keras.callbacks.EarlyStopping, monitor="val_loss", pati
 SIZES = {"small": models.small_mlp, "medium": models.medium_mlp, "large": models.large_mlp}
 
 # Test loss and accuracy as the report prints them.
+METHODS = (
+    ("SGD, Glorot", sgd, "glorot_uniform"),
+    ("SGD, He", sgd, "he_uniform"),
+    ("Adam, Glorot", adam, "glorot_uniform"),
+)
 UNREGULARIZED = {
-    # size, units: SGD Glorot, SGD He, Adam Glorot
+    # size, units: a pair for each of METHODS
     ("small", 64): ((0.451170, 0.8744), (0.471518, 0.8715), (0.798712, 0.8730)),
     ("small", 128): ((0.482734, 0.8863), (0.472296, 0.8853), (0.870116, 0.8807)),
     ("medium", 64): ((0.629189, 0.8753), (0.658676, 0.8712), (1.041234, 0.8768)),
@@ -51,38 +57,35 @@ REGULARIZED = {
 }
 
 
-def parameters(size, units):
-    """Weights and biases of 784-units-...-10, summed by hand."""
-    hidden = list(SIZES).index(size) + 1
-    return (784 + 1) * units + (hidden - 1) * (units + 1) * units + (units + 1) * 10
+def parameters(filters, dense):
+    """Weights and biases of 3x3 convolutions, 2x2 poolings that round up (28, 14, 7, 4), dense layers and output."""
+    maps, side = (1, *filters), -(-28 // 2 ** len(filters))
+    units = (side * side * maps[-1], *dense, 10)
+    convolutions = sum((3 * 3 * before + 1) * after for before, after in pairwise(maps))
+    return convolutions + sum((before + 1) * after for before, after in pairwise(units))
 
 
-def experiment(size, units, method, optimizer, reported, *, initializer="glorot_uniform", **options):
+def experiment(size, units, method, optimizer, reported, *, initializer="glorot_uniform", callbacks=(), **model):
     loss, accuracy = reported
+    hidden = (units,) * (list(SIZES).index(size) + 1)
     return Experiment(
         name=f"{size} {units}, {method}",
-        build=partial(SIZES[size], units=units, initializer=initializer, **options.pop("model", {})),
+        build=partial(SIZES[size], units=units, initializer=initializer, **model),
         optimizer=optimizer,
         epochs=100,
         validation_split=0.1,
-        reported={"accuracy": accuracy, "loss": loss, "parameters": parameters(size, units)},
-        **options,
+        callbacks=callbacks,
+        reported={"accuracy": accuracy, "loss": loss, "parameters": parameters((), hidden)},
     )
 
 
 def mlp_experiments():
-    for (size, units), (glorot, _, _) in UNREGULARIZED.items():
-        yield experiment(size, units, "SGD, Glorot", sgd, glorot)
-    for (size, units), (_, he, _) in UNREGULARIZED.items():
-        yield experiment(size, units, "SGD, He", sgd, he, initializer="he_uniform")
-    for (size, units), (_, _, glorot) in UNREGULARIZED.items():
-        yield experiment(size, units, "Adam, Glorot", adam, glorot)
-    for method, optimizer in (("SGD", sgd), ("Adam", adam)):
-        for (size, units), reported in REGULARIZED.items():
-            yield experiment(
-                size, units, f"{method}, dropout", optimizer, reported,
-                model={"dropout": 0.2}, callbacks=(early_stopping,),
-            )  # fmt: skip
+    for column, (method, optimizer, initializer) in enumerate(METHODS):
+        for (size, units), figures in UNREGULARIZED.items():
+            yield experiment(size, units, method, optimizer, figures[column], initializer=initializer)
+    for method, optimizer in (("SGD, dropout", sgd), ("Adam, dropout", adam)):
+        for (size, units), figures in REGULARIZED.items():
+            yield experiment(size, units, method, optimizer, figures, callbacks=(early_stopping,), dropout=0.2)
 
 
 MLP = Study(
@@ -107,19 +110,6 @@ CNNS = {
 }
 
 
-def cnn_parameters(filters, dense):
-    """Weights and biases of 3x3 convolutions, 2x2 poolings that round up (28, 14, 7, 4), dense layer and output."""
-    total, channels, side = 0, 1, 28
-    for count in filters:
-        total += (3 * 3 * channels + 1) * count
-        channels, side = count, -(-side // 2)
-    features = side * side * channels
-    for units in (*dense, 10):
-        total += (features + 1) * units
-        features = units
-    return total
-
-
 def cnn_experiments():
     for (size, first, units), (loss, accuracy) in CNNS.items():
         filters, dense = models.filter_ladder(size, first), (units,) if units else ()
@@ -130,7 +120,7 @@ def cnn_experiments():
             epochs=100,
             validation_split=0.1,
             callbacks=(early_stopping,),
-            reported={"accuracy": accuracy, "loss": loss, "parameters": cnn_parameters(filters, dense)},
+            reported={"accuracy": accuracy, "loss": loss, "parameters": parameters(filters, dense)},
         )
 
 

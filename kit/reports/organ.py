@@ -53,8 +53,9 @@ def features(source=None):
     pixels = profile.images(large(source))  # the quick profile would cut them only once all are computed
     synthetic = pixels.origin.startswith("synthetic")
     with hooks.stream(0):  # the untrained weights are the same at each call, so that the features are kept
-        weights = None if synthetic else "imagenet"
-        model = models.transfer(pixels.train.x.shape[1:], len(pixels.classes), weights=weights)
+        model = models.transfer(
+            pixels.train.x.shape[1:], len(pixels.classes), weights=None if synthetic else "imagenet"
+        )
     read = pixels.map(partial(models.features, model))
     return replace(read, origin=pixels.origin + ", ResNet50 untrained" * synthetic)
 

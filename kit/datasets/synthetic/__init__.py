@@ -24,5 +24,5 @@ def generate(painter, *, seed, train=12_000, test=2_000, classes=10):
     order = rng.permutation(len(y))
     by_class = order[np.argsort(y[order], kind="stable")].reshape(classes, per_class)
     held, kept = np.split(by_class, [test // classes], axis=1)
-    train_split, test_split = (Split(x[part], y[part]) for part in map(rng.permutation, (kept.ravel(), held.ravel())))
-    return {"train": train_split, "test": test_split}
+    parts = {"train": rng.permutation(kept.ravel()), "test": rng.permutation(held.ravel())}
+    return {split: Split(x[part], y[part]) for split, part in parts.items()}

@@ -16,10 +16,8 @@ _KERNEL = np.where(_DISTANCE < 4, np.exp(-0.5 * (_DISTANCE / _BLUR) ** 2), 0).as
 
 def points(n, *vertices):
     """Stack vertices into a shape (n, p, 2); a vertex is a pair of numbers or of arrays (n,)."""
-    shape = np.empty((n, len(vertices), 2), np.float32)
-    for i, (x, y) in enumerate(vertices):
-        shape[:, i, 0], shape[:, i, 1] = x, y
-    return shape
+    flat = [np.broadcast_to(value, n) for vertex in vertices for value in vertex]
+    return np.stack(flat, axis=1).astype(np.float32).reshape(n, -1, 2)
 
 
 def mirrored(n, *vertices):

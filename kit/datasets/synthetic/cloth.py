@@ -36,7 +36,12 @@ def weave(rng, cloth, plain, along, across, both, strength=0.5):
 def mark(rng, image, line, width, share, low, high):
     """Darken a line on that share of the images by a factor drawn between low and high; below 0, lighten."""
     chosen = np.flatnonzero(rng.random(len(image)) < share)
-    if not len(chosen):
-        return
-    width = np.broadcast_to(width, len(image))[chosen]
-    image[chosen] *= 1 - each(rng.uniform(low, high, len(width))) * stroke(line[chosen], width)
+    if len(chosen):
+        width = np.broadcast_to(width, len(image))[chosen]
+        image[chosen] *= 1 - each(rng.uniform(low, high, len(width))) * stroke(line[chosen], width)
+    return image
+
+
+def strap(rng, image, line, bright, width):
+    """Lay a band of that brightness along a line, over the cloth and beyond it."""
+    return np.maximum(image, each(bright) * stroke(line, width))

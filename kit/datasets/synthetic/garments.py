@@ -12,8 +12,8 @@ Lengths are in pixels of the 28x28 canvas, shapes and poses as in `canvas`.
 
 import numpy as np
 
-from .canvas import arc, each, fill, mirrored, place, points, poses, stroke
-from .cloth import mark, photograph, weave
+from .canvas import arc, fill, mirrored, place, points, poses
+from .cloth import mark, photograph, strap, weave
 
 _TOPS = (0, 2, 3, 4, 6)  # T-shirt/top, Pullover, Dress, Coat, Shirt
 _SHUFFLED = 0.04  # the share of the tops whose labels are shuffled among them; a fifth of these get their own back
@@ -21,8 +21,7 @@ _SHUFFLED = 0.04  # the share of the tops whose labels are shuffled among them; 
 
 def garments(rng, n):
     """Draw n of each class: brightness float32 (10 n, 28, 28) in [0, 1] and labels int64 (10 n,), n of each."""
-    painters = (_t_shirt, _trouser, _pullover, _dress, _coat, _sandal, _shirt, _sneaker, _bag, _ankle_boot)
-    images = np.concatenate([photograph(rng, painter(rng, n)) for painter in painters])
+    images = np.concatenate([photograph(rng, _paint(rng, n, *garment)) for garment in _GARMENTS])
     labels = np.repeat(np.arange(10), n)
     tops = np.flatnonzero(np.isin(labels, _TOPS))
     chosen = rng.choice(tops, round(_SHUFFLED * len(tops)), replace=False)
@@ -30,16 +29,24 @@ def garments(rng, n):
     return images, labels
 
 
-def _upright(rng, n):
-    return poses(rng, n, rotation=2.5, shear=0.03, scale=0.05, shift=0.8)
+def _paint(rng, n, parts, pose, woven):
+    """Draw n of a garment, part by part: first its outline, then each `mark` or `strap`, with its line and its options.
 
-
-def _lying(rng, n):
-    return poses(rng, n, rotation=3, shear=0.05, scale=0.06, shift=0.9)
+    The parts come from a generator: each draws its random numbers only once the parts before it are painted.
+    """
+    pose, parts = poses(rng, n, **pose), parts(rng, n)
+    cloth = fill(place(next(parts), pose))
+    if woven:
+        weave(rng, cloth, *woven)
+    else:
+        cloth *= 0.9  # a sole, of leather
+    for add, line, *how in parts:
+        cloth = add(rng, cloth, place(line, pose), *how)
+    return cloth
 
 
 def _top(rng, n, *, length, sleeve, droop, cuff, waist, hem, dip=(1.5, 0.6), slim=1):
-    """Outline of a garment with sleeves, its neck to the top; and the heights (n,) of its top and bottom edge.
+    """Yield the outline of a garment with sleeves, its neck to the top; return the heights (n,) of its two ends.
 
     Each but `slim`, a factor on all widths, is a mean and a standard deviation: `droop` the angle of the sleeves below
     the horizontal in degrees, `waist` and `hem` half widths, `dip` the depth of the neckline, the rest lengths.
@@ -51,7 +58,7 @@ def _top(rng, n, *, length, sleeve, droop, cuff, waist, hem, dip=(1.5, 0.6), sli
     top, x, y = 14 - length / 2, np.cos(np.radians(droop)), np.sin(np.radians(droop))
     sleeve, cuff = np.maximum(sleeve, 0.2), np.maximum(cuff, 1)
     end_x, end_y = shoulder + sleeve * x, top + 1.8 + sleeve * y
-    outline = mirrored(
+    yield mirrored(
         n,
         (0, top + np.maximum(dip, 0.2)),
         (neck * slim, top),
@@ -62,54 +69,37 @@ def _top(rng, n, *, length, sleeve, droop, cuff, waist, hem, dip=(1.5, 0.6), sli
         (waist * slim, top + 0.55 * length),
         (hem * slim, top + length),
     )
-    return outline, top, top + length
+    return top, top + length
 
 
 def _t_shirt(rng, n):
-    pose = _upright(rng, n)
-    outline, top, bottom = _top(
+    top, bottom = yield from _top(
         rng, n, length=(24.5, 1.3), sleeve=(6, 1.6), droop=(52, 8), cuff=(4.8, 0.5), waist=(6.5, 0.5), hem=(6.8, 0.5)
     )
-    cloth = fill(place(outline, pose))
-    weave(rng, cloth, 0.6, 0.05, 0.25, 0.1)
     badge = points(n, (rng.uniform(9.5, 12, n), top + 10), (rng.uniform(16, 18.5, n), top + 10))
-    mark(rng, cloth, place(badge, pose), rng.uniform(1.5, 4, n), 0.4, -0.5, 0.7)
-    hem = points(n, (7, bottom - 1.6), (21, bottom - 1.6))
-    mark(rng, cloth, place(hem, pose), 1, 0.4, 0.05, 0.25)
-    return cloth
+    yield mark, badge, rng.uniform(1.5, 4, n), 0.4, -0.5, 0.7
+    yield mark, points(n, (7, bottom - 1.6), (21, bottom - 1.6)), 1, 0.4, 0.05, 0.25  # the hem
 
 
 def _trouser(rng, n):
-    pose = _upright(rng, n)
     hip, ankle, gap, leg = (rng.normal(mean, sd, n) for mean, sd in ((5, 0.5), (5.8, 0.9), (0.4, 0.2), (3.2, 0.4)))
     bottom = np.where(rng.random(n) < 0.1, rng.normal(17, 2, n), 27)
-    outline = mirrored(
-        n, (0, 1), (hip * 0.85, 1), (hip, 8), (ankle, bottom), (ankle - leg, bottom), (gap, 10), (0, 9.5)
-    )
-    cloth = fill(place(outline, pose))
-    weave(rng, cloth, 0.8, 0.1, 0.05, 0.05, 0.3)
-    mark(rng, cloth, place(points(n, (14, 1), (14, 9)), pose), 1, 0.6, 0.1, 0.5)
-    mark(rng, cloth, place(points(n, (8, 2.6), (20, 2.6)), pose), 1, 0.6, -0.3, 0.4)
-    return cloth
+    yield mirrored(n, (0, 1), (hip * 0.85, 1), (hip, 8), (ankle, bottom), (ankle - leg, bottom), (gap, 10), (0, 9.5))
+    yield mark, points(n, (14, 1), (14, 9)), 1, 0.6, 0.1, 0.5
+    yield mark, points(n, (8, 2.6), (20, 2.6)), 1, 0.6, -0.3, 0.4
 
 
 def _pullover(rng, n):
-    pose = _upright(rng, n)
-    outline, top, bottom = _top(
+    top, bottom = yield from _top(
         rng, n, length=(24.5, 1.3), sleeve=(20, 1.6), droop=(79, 3.5), cuff=(3.4, 0.5), waist=(6.5, 0.5), hem=(6.6, 0.5)
     )
-    wool = fill(place(outline, pose))
-    weave(rng, wool, 0.45, 0.05, 0.25, 0.25)
-    rib = points(n, (6.5, bottom - 1.8), (21.5, bottom - 1.8))
-    mark(rng, wool, place(rib, pose), 1.2, 0.8, 0.15, 0.45)
-    mark(rng, wool, place(arc(n, 14, top + 0.4, 3.4, 2.6, 10, 170), pose), 1, 0.8, 0.15, 0.5)
-    return wool
+    yield mark, points(n, (6.5, bottom - 1.8), (21.5, bottom - 1.8)), 1.2, 0.8, 0.15, 0.45  # the rib
+    yield mark, arc(n, 14, top + 0.4, 3.4, 2.6, 10, 170), 1, 0.8, 0.15, 0.5  # the collar
 
 
 def _dress(rng, n):
-    pose = _upright(rng, n)
     sleeve = np.where(rng.random(n) < 0.25, 14, 1.5)
-    outline, top, _ = _top(
+    top, _ = yield from _top(
         rng,
         n,
         length=(26.5, 0.7),
@@ -121,16 +111,11 @@ def _dress(rng, n):
         dip=(2.5, 1),
         slim=rng.normal(0.82, 0.07, n),
     )
-    cloth = fill(place(outline, pose))
-    weave(rng, cloth, 0.55, 0.15, 0.15, 0.15)
-    belt = points(n, (9, top + 11.5), (19, top + 11.5))
-    mark(rng, cloth, place(belt, pose), 1.2, 0.5, -0.4, 0.5)
-    return cloth
+    yield mark, points(n, (9, top + 11.5), (19, top + 11.5)), 1.2, 0.5, -0.4, 0.5  # the belt
 
 
 def _coat(rng, n):
-    pose = _upright(rng, n)
-    outline, top, bottom = _top(
+    top, bottom = yield from _top(
         rng,
         n,
         length=(25.5, 1.1),
@@ -140,22 +125,16 @@ def _coat(rng, n):
         waist=(6.7, 0.6),
         hem=(7.1, 0.6),
     )
-    cloth = fill(place(outline, pose))
-    weave(rng, cloth, 0.7, 0.05, 0.1, 0.15)
     front = points(n, (14, top + 3), (14 + rng.normal(0, 0.6, n), bottom))
-    mark(rng, cloth, place(front, pose), rng.uniform(1, 1.8, n), 0.95, 0.3, 0.95)
-    for side in (-1, 1):
-        lapel = points(n, (14 + side * 2.8, top + 0.6), (14 + side * 0.4, top + 8))
-        mark(rng, cloth, place(lapel, pose), 1, 0.6, 0.15, 0.5)
-        pocket = points(n, (14 + side * 2.6, bottom - 8), (14 + side * 5.6, bottom - 8.6))
-        mark(rng, cloth, place(pocket, pose), 1, 0.4, 0.15, 0.5)
-    return cloth
+    yield mark, front, rng.uniform(1, 1.8, n), 0.95, 0.3, 0.95
+    for side in (-1, 1):  # a lapel and a pocket each
+        yield mark, points(n, (14 + side * 2.8, top + 0.6), (14 + side * 0.4, top + 8)), 1, 0.6, 0.15, 0.5
+        yield mark, points(n, (14 + side * 2.6, bottom - 8), (14 + side * 5.6, bottom - 8.6)), 1, 0.4, 0.15, 0.5
 
 
 def _shirt(rng, n):
-    pose = _upright(rng, n)
     short = rng.random(n) < 0.3
-    outline, top, _ = _top(
+    top, _ = yield from _top(
         rng,
         n,
         length=(25, 1.3),
@@ -166,22 +145,17 @@ def _shirt(rng, n):
         hem=(6.8, 0.5),
         dip=(2, 0.8),
     )
-    cloth = fill(place(outline, pose))
-    weave(rng, cloth, 0.45, 0.2, 0.1, 0.25)
-    for y in np.linspace(5, 23, 5):
-        button = points(n, (14, top + y), (14, top + y + 1))
-        mark(rng, cloth, place(button, pose), 1.2, 0.75, 0.25, 0.7)
+    for y in np.linspace(5, 23, 5):  # the buttons
+        yield mark, points(n, (14, top + y), (14, top + y + 1)), 1.2, 0.75, 0.25, 0.7
     for side in (-1, 1):
         collar = points(n, (14 + side * 3.2, top + 0.2), (14 + side * 2.7, top + 3.4), (14, top + 2.6))
-        mark(rng, cloth, place(collar, pose), 1, 0.7, 0.2, 0.6)
-    return cloth
+        yield mark, collar, 1, 0.7, 0.2, 0.6
 
 
 def _sandal(rng, n):
-    pose = _lying(rng, n)
     heel = np.where(rng.random(n) < 0.35, rng.uniform(3, 9, n), rng.uniform(0, 2, n))
     floor = rng.normal(19.5, 1, n) + heel / 3
-    sole = points(
+    yield points(
         n,
         (1, floor - 1.6),
         (8, floor - 1.4),
@@ -194,23 +168,19 @@ def _sandal(rng, n):
         (8, floor),
         (1, floor),
     )
-    image = 0.9 * fill(place(sole, pose))
     for _ in range(3):
         left, width = rng.uniform(3, 20, n), rng.uniform(3, 6, n)
         foot, arch = floor - 1.5 - heel * left / 26, rng.uniform(3, 8, n)
-        strap = points(
+        line = points(
             n, (left, foot), (left + 1, foot - arch), (left + width, foot - arch), (left + 6, foot - heel * 6 / 26)
         )
-        bright = each(rng.uniform(0.4, 1, n))
-        image = np.maximum(image, bright * stroke(place(strap, pose), rng.uniform(1, 2.6, n)))
-    return image
+        yield strap, line, rng.uniform(0.4, 1, n), rng.uniform(1, 2.6, n)
 
 
 def _sneaker(rng, n):
-    pose = _lying(rng, n)
     floor, tongue = rng.normal(19.5, 0.8, n), rng.normal(8.8, 0.9, n)
     ankle = np.where(rng.random(n) < 0.15, rng.uniform(1, 7, n), 0)  # some reach as high as a boot
-    upper = points(
+    yield points(
         n,
         (0.8, floor),
         (1.2, floor - 3.2),
@@ -223,37 +193,29 @@ def _sneaker(rng, n):
         (27, floor - 3),
         (27, floor),
     )
-    shoe = fill(place(upper, pose))
-    weave(rng, shoe, 0.7, 0.1, 0.1, 0.1, 0.4)
-    mark(rng, shoe, place(points(n, (1, floor - 1), (27, floor - 1)), pose), 1.6, 0.8, -0.5, 0.7)
-    mark(rng, shoe, place(points(n, (13, floor - 1.5), (18, floor - 5.5)), pose), 1.4, 0.5, -0.5, 0.7)
-    mark(rng, shoe, place(points(n, (8, floor - 4.6), (13.5, floor - 7.2)), pose), 1.3, 0.7, 0.2, 0.7)
-    return shoe
+    yield mark, points(n, (1, floor - 1), (27, floor - 1)), 1.6, 0.8, -0.5, 0.7
+    yield mark, points(n, (13, floor - 1.5), (18, floor - 5.5)), 1.4, 0.5, -0.5, 0.7
+    yield mark, points(n, (8, floor - 4.6), (13.5, floor - 7.2)), 1.3, 0.7, 0.2, 0.7
 
 
 def _bag(rng, n):
-    pose = poses(rng, n, rotation=2, shear=0.03, scale=0.08, shift=0.8)
     half, top, bottom, slant = (
         rng.uniform(8, 13, n),
         rng.uniform(7, 13, n),
         rng.uniform(22, 26, n),
         rng.normal(0.6, 0.8, n),
     )
-    body = mirrored(n, (0, top), (half - slant, top), (half + slant / 2, bottom - 1), (half - 0.6, bottom))
-    bag = fill(place(body, pose))
-    weave(rng, bag, 0.65, 0.1, 0.1, 0.15)
-    flap = points(n, (14 - half, top + 4), (14, top + 6), (14 + half, top + 4))
-    mark(rng, bag, place(flap, pose), 1.2, 0.6, 0.15, 0.6)
+    yield mirrored(n, (0, top), (half - slant, top), (half + slant / 2, bottom - 1), (half - 0.6, bottom))
+    yield mark, points(n, (14 - half, top + 4), (14, top + 6), (14 + half, top + 4)), 1.2, 0.6, 0.15, 0.6  # the flap
     handle = arc(n, 14, top, half * rng.uniform(0.4, 0.8, n), np.minimum(rng.uniform(3, 10, n), top - 1), 180, 360)
-    bright = each(np.where(rng.random(n) < 0.85, rng.uniform(0.4, 1, n), 0))
-    return np.maximum(bag, bright * stroke(place(handle, pose), rng.uniform(1, 2.2, n)))
+    bright = np.where(rng.random(n) < 0.85, rng.uniform(0.4, 1, n), 0)
+    yield strap, handle, bright, rng.uniform(1, 2.2, n)
 
 
 def _ankle_boot(rng, n):
-    pose = _lying(rng, n)
     floor, shaft = rng.normal(23.5, 1.2, n), np.maximum(rng.normal(18, 2.8, n), 10)
     heel = np.where(rng.random(n) < 0.4, rng.uniform(2, 5, n), 1)
-    boot = points(
+    yield points(
         n,
         (1, floor),
         (1.2, floor - 4),
@@ -269,9 +231,22 @@ def _ankle_boot(rng, n):
         (13, floor - heel * 0.4),
         (8, floor),
     )
-    leather = fill(place(boot, pose))
-    weave(rng, leather, 0.8, 0.05, 0.05, 0.1, 0.4)
-    sole = points(n, (1, floor - 1), (19.5, floor - 1 - heel * 0.3))
-    mark(rng, leather, place(sole, pose), 1.3, 0.6, -0.4, 0.7)
-    mark(rng, leather, place(points(n, (19.5, floor - shaft), (18.5, floor - 4)), pose), 1, 0.6, 0.2, 0.6)
-    return leather
+    yield mark, points(n, (1, floor - 1), (19.5, floor - 1 - heel * 0.3)), 1.3, 0.6, -0.4, 0.7
+    yield mark, points(n, (19.5, floor - shaft), (18.5, floor - 4)), 1, 0.6, 0.2, 0.6
+
+
+_UPRIGHT = {"rotation": 2.5, "shear": 0.03, "scale": 0.05, "shift": 0.8}
+_LYING = {"rotation": 3, "shear": 0.05, "scale": 0.06, "shift": 0.9}
+# Of each class, in their order: the parts, how they are placed, and the weave's probabilities and strength.
+_GARMENTS = (
+    (_t_shirt, _UPRIGHT, (0.6, 0.05, 0.25, 0.1)),
+    (_trouser, _UPRIGHT, (0.8, 0.1, 0.05, 0.05, 0.3)),
+    (_pullover, _UPRIGHT, (0.45, 0.05, 0.25, 0.25)),
+    (_dress, _UPRIGHT, (0.55, 0.15, 0.15, 0.15)),
+    (_coat, _UPRIGHT, (0.7, 0.05, 0.1, 0.15)),
+    (_sandal, _LYING, ()),
+    (_shirt, _UPRIGHT, (0.45, 0.2, 0.1, 0.25)),
+    (_sneaker, _LYING, (0.7, 0.1, 0.1, 0.1, 0.4)),
+    (_bag, {"rotation": 2, "shear": 0.03, "scale": 0.08, "shift": 0.8}, (0.65, 0.1, 0.1, 0.15)),
+    (_ankle_boot, _LYING, (0.8, 0.05, 0.05, 0.1, 0.4)),
+)

@@ -31,19 +31,18 @@ def generate(*, seed, image_size):
     """Draw the set: {split: Split}, x uint8 (n, s, s, 3), y uint8 (n, s, s, 1), 1 in the glands and 0 elsewhere."""
     splits = {}
     for number, (split, words) in enumerate(grades().items()):
-        rngs = [np.random.default_rng([seed, number, i]) for i in range(len(words))]
-        pairs = [_section(rng, word == "malignant", image_size) for rng, word in zip(rngs, words)]
+        pairs = (
+            _section(np.random.default_rng([seed, number, i]), word == "malignant", image_size)
+            for i, word in enumerate(words)
+        )
         splits[split] = Split(*map(np.stack, zip(*pairs)))
     return splits
 
 
 def grades():
     """The grades of the synthetic images: {split: array of words (n,)}, as many of each as in the official set."""
-    found = {}
-    for split, (benign, malignant) in _GRADED.items():
-        mixed = np.arange(benign + malignant + 1) * malignant // (benign + malignant)
-        found[split] = np.where(np.diff(mixed) == 1, "malignant", "benign")
-    return found
+    mixed = {split: np.arange(sum(of) + 1) * of[1] // sum(of) for split, of in _GRADED.items()}
+    return {split: np.where(np.diff(count) == 1, "malignant", "benign") for split, count in mixed.items()}
 
 
 def _section(rng, malignant, size):
@@ -80,8 +79,9 @@ def _section(rng, malignant, size):
 
     angle = rng.uniform(0, np.pi)
     fibres = np.sin((y[:, None] * np.cos(angle) + x * np.sin(angle)) / 2.5 + 3 * field(40)) * field(25)
-    haematoxylin = rng.uniform(0.15, 0.4) * stroma + rng.uniform(0.15, 0.4) * cells + 0.2 * rim
-    haematoxylin += rng.uniform(0.6, 1.1) * nuclei
+    haematoxylin = (
+        rng.uniform(0.15, 0.4) * stroma + rng.uniform(0.15, 0.4) * cells + 0.2 * rim + rng.uniform(0.6, 1.1) * nuclei
+    )
     eosin = (rng.uniform(0.35, 0.65) + 0.06 * fibres + 0.4 * muscle) * stroma + rng.uniform(0.35, 0.65) * gland
     eosin += 0.1 * field(12)
     tissue = (1 - 0.95 * empty) * (1 - 0.8 * np.clip(pale, 0, 1)) * np.exp(0.15 * field(6))
@@ -132,8 +132,8 @@ def _lay_glands(rng, malignant, y, x, field, outside):
     radii = sizes[:, None] * pitch * stretch * np.exp(rng.normal(0, 0.08, (count, 2)))
     solid = rng.random(count) < (0.3 if malignant else 0.1)
     thick = np.where(solid, np.inf, rng.uniform(0.5, 0.95, count) * radii.min(axis=1))
-    kept = rng.random(count) < rng.uniform(0.6, 1)
-    kept &= np.all((centres > -radii.max()) & (centres < _FIELD + radii.max()), axis=1)
+    kept = np.all((centres > -radii.max()) & (centres < _FIELD + radii.max()), axis=1)
+    kept &= rng.random(count) < rng.uniform(0.6, 1)
     row, column = np.clip(centres / _FIELD * len(y), 0, len(y) - 1).astype(int).T
     kept &= outside[row, column] < -0.7 * radii.min(axis=1)  # the tissue's edge cuts no gland
     centres, radii, thick = centres[kept], radii[kept], thick[kept]
@@ -141,10 +141,8 @@ def _lay_glands(rng, malignant, y, x, field, outside):
     bends = [(45, rng.uniform(8, 16)), (14, 3)] if malignant else [(45, rng.uniform(2, 6))]
     there = [line + sum(height * field(scale) for scale, height in bends) for line in (y[:, None], x)]
     away = [line - middle[:, None, None] for line, middle in zip(there, centres.T.astype(np.float32))]
-    ratios = 0
-    for axis, radius in zip(turn, radii.T):
-        down, right = (axis[:, None] / radius).astype(np.float32)[:, :, None, None]
-        ratios = ratios + (down * away[0] + right * away[1]) ** 2
+    slopes = (turn[:, :, None] / radii.T[:, None]).astype(np.float32)[..., None, None]
+    ratios = sum((down * away[0] + right * away[1]) ** 2 for down, right in slopes)
     nearest = ratios.argmin(axis=0)
     ratio = np.sqrt(np.take_along_axis(ratios, nearest[None], axis=0)[0])  # 0 in the middle of a gland, 1 at its rim
     slope = np.hypot(*np.gradient(ratio, y, x))
@@ -155,8 +153,7 @@ def _dots(rng, pixel, spacing, width, chance):
     """Round dots, about 1 high, `width` their standard deviation; each there by its place's chance (size, size)."""
     from scipy import ndimage
 
-    height, length = _FIELD
-    places = np.stack(np.mgrid[0:height:spacing, 0:length:spacing], axis=-1).reshape(-1, 2)
+    places = np.stack(np.mgrid[0 : _FIELD[0] : spacing, 0 : _FIELD[1] : spacing], axis=-1).reshape(-1, 2)
     places = (places + rng.uniform(0, spacing, places.shape)) / pixel
     strength, luck = rng.uniform(0.7, 1.2, len(places)), rng.random(len(places))
     within = np.all(places < len(chance), axis=1)

@@ -33,11 +33,9 @@ def generate(*, seed, train=12_000, validation=3_000, test=5_000):
     splits = {}
     for split, n in (("train", train), ("validation", validation), ("test", test)):
         y = labels(rng, n)
-        x = np.empty((n, SIZE, SIZE, 3), np.uint8)
-        for start in range(0, n, _BATCH):
-            part = slice(start, start + _BATCH)
-            x[part] = np.rint(255 * slices(rng, y[part]))[..., None]
-        splits[split] = Split(x, y)
+        batches = (slices(rng, y[start : start + _BATCH]) for start in range(0, n, _BATCH))
+        x = np.concatenate([np.rint(255 * images).astype(np.uint8) for images in batches])
+        splits[split] = Split(np.repeat(x[..., None], 3, axis=-1), y)
     return splits
 
 
@@ -100,8 +98,11 @@ def _paint(rng, heads):
     folds = _field(rng, n, 26)
     scalp, skull = _step(1 - r), _step(each(rng.normal(0.925, 0.01, n)) - r)
     brain = _step(each(rng.normal(0.84, 0.01, n)) - r + 0.012 * folds)
-    tissue = each(rng.uniform(0.4, 0.55, n)) + 0.035 * _field(rng, n, 9)
-    tissue += folds * np.clip(r - 0.35, 0, 0.35) * each(rng.uniform(0.12, 0.3, n))
+    tissue = (
+        each(rng.uniform(0.4, 0.55, n))
+        + 0.035 * _field(rng, n, 9)
+        + folds * np.clip(r - 0.35, 0, 0.35) * each(rng.uniform(0.12, 0.3, n))
+    )
     aside = np.abs(u + 0.02 * _field(rng, n, 6))
     tissue -= np.clip(1 - aside * 20, 0, 0.2)  # the midline
     opened, high = rng.uniform(0.2, 1.4, n), v - each(rng.normal(0, 0.06, n))
