@@ -1003,7 +1003,8 @@ def connectionist():
 def in_policy(name, tolerance, *body, x=FEATURES, **settings):
     with dtype_policy(name):
         model = stack(*[make() for make in body], shape=x.shape[1:])
-    return case(compiled(model, **settings), x, tolerance=tolerance)
+    # Not the accuracy: in few bits, which XLA keeps longer, an example or two may change sides.
+    return case(compiled(model, metrics=["sparse_categorical_crossentropy"], **settings), x, tolerance=tolerance)
 
 
 def in_float64():
@@ -1282,7 +1283,7 @@ def assert_trained(before, expected, tolerance):
         assert max(np.abs(a - b).max() for a, b in zip(before, expected.weights)) > 10 * tolerance
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.slow) for n in CASES])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.weekly) for n in CASES])
 def test_equals_model_fit(name):
     ours, theirs = build_two(name)
     before = weights_of(theirs.model)
@@ -1294,7 +1295,7 @@ def test_equals_model_fit(name):
         assert ours.model.history.engine.startswith("compiled")  # or Keras would be compared with itself
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="on JAX all is under XLA")
 @pytest.mark.parametrize("name", UNDER_XLA)
 def test_equals_model_fit_under_xla(name, monkeypatch):
@@ -1308,7 +1309,7 @@ def test_equals_model_fit_under_xla(name, monkeypatch):
     assert_equal(got, expected, ours.tolerance, numbers="Dropout" not in name)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 def test_a_second_fit_equals_too():
     ours, theirs = build_two("layer, BatchNormalization")
     for epochs in (1, 2):
@@ -1319,10 +1320,10 @@ def test_a_second_fit_equals_too():
 @pytest.mark.parametrize(
     "name, changes",
     [
-        pytest.param("argument, sample_weight", {"sample_weight": None}, marks=pytest.mark.slow),
-        pytest.param("argument, class_weight", {"class_weight": {0: 0.5, 1: 1.0, 2: 2.9}}, marks=pytest.mark.slow),
-        pytest.param("layer, Dense", {"batch_size": 20}, marks=pytest.mark.slow),  # two batches as well
-        pytest.param("layer, Dense", {"shuffle": True}, marks=pytest.mark.slow),
+        pytest.param("argument, sample_weight", {"sample_weight": None}, marks=pytest.mark.weekly),
+        pytest.param("argument, class_weight", {"class_weight": {0: 0.5, 1: 1.0, 2: 2.9}}, marks=pytest.mark.weekly),
+        pytest.param("layer, Dense", {"batch_size": 20}, marks=pytest.mark.weekly),  # two batches as well
+        pytest.param("layer, Dense", {"shuffle": True}, marks=pytest.mark.weekly),
         ("layer, Dense", {}),  # but another learning rate
     ],
 )
