@@ -32,10 +32,10 @@ def test_every_test_of_fit_on_jax(file):
     done = on_jax(code, "-q", "-p", "no:cacheprovider", file)
     assert done.returncode == 0, done.stdout[-3000:]
     passed = int(re.search(r"(\d+) passed", done.stdout)[1])
-    assert passed > 0.8 * tests_in(file), done.stdout[-3000:]  # the others are TensorFlow's
+    assert passed > 0.8 * number_of_tests(file), done.stdout[-3000:]  # the others are TensorFlow's
 
 
-def tests_in(file):
+def number_of_tests(file):
     arguments = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--collect-only", file]
     said = subprocess.run(arguments, cwd=HERE, capture_output=True, text=True).stdout
     return int(re.search(r"(\d+) tests? collected", said)[1])
