@@ -15,18 +15,18 @@ demo: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check kit
-	$(BIN)/python -m pytest -n 2 -m "not slow and not weekly"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not weekly"
 
 # Ten minutes: what CI runs, the notebooks included.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m "not weekly"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not weekly"
 
 # Forty minutes: JAX and torch as back ends, the lowest and the newest Keras that pyproject.toml allows.
 test-all: $(INSTALLED) .other/torch .other/lowest .other/newest
-	$(BIN)/python -m pytest -n 2
-	PYTHONPATH=.other/lowest $(BIN)/python -m pytest -n 2 $(OF_KERAS)
-	PYTHONPATH=.other/newest $(BIN)/python -m pytest -n 2 $(OF_KERAS)
-	KERAS_BACKEND=torch PYTHONPATH=.other/torch $(BIN)/python -m pytest -n 2 tests/test_fit.py tests/test_seeds.py
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+	PYTHONPATH=.other/lowest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
+	PYTHONPATH=.other/newest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
+	KERAS_BACKEND=torch PYTHONPATH=.other/torch $(BIN)/python -m pytest -n 2 --dist worksteal tests/test_fit.py tests/test_seeds.py
 
 # For a fork: make address REPO=owner/name
 address:

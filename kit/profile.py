@@ -9,7 +9,7 @@ import os
 NAMES = ("full", "quick")
 QUICK_EPOCHS = 2  # enough for two points on a curve
 QUICK_IMAGES = {"train": 1000, "validation": 200, "test": 500}  # enough for every class to turn up many times
-QUICK_PIXELS = 32 * 32  # of larger images fewer are trained on, in proportion, so that they take no longer
+QUICK_PIXELS = 20 * 20  # of larger images fewer are trained on, in proportion, so that they take no longer
 QUICK_TRIALS = 2
 
 

@@ -342,6 +342,7 @@ def test_synthetic_images_differ(synthetic):
     assert len({image.tobytes() for image in images}) == 165
 
 
+@pytest.mark.slow
 def test_no_colour_tells_a_gland_but_its_surroundings_help(synthetic):
     x, y = synthetic.train.x, synthetic.train.y[..., 0] > 0
     pale = x.min(axis=-1) > 220

@@ -108,6 +108,7 @@ def test_training_moves_the_weights_and_the_loss_falls(data):
     assert all(np.abs(a - b).max() > 1e-3 for a, b in zip(before, model.get_weights()))
 
 
+@pytest.mark.slow
 def test_schedules_and_one_hot_targets_equal_model_fit(data):
     x, y = data[0], np.eye(3)[data[1]]
     histories = []
@@ -594,6 +595,7 @@ def global_state():
     return state
 
 
+@pytest.mark.slow
 def test_a_seed_leaves_no_trace_in_the_global_state(data):
     """Whether the epoch is compiled or left to Keras, which shuffles by the global state."""
     seed_everything()

@@ -32,6 +32,7 @@ def fits(note):
     return note.read_text().count("\n") if note.exists() else 0
 
 
+@pytest.mark.slow
 def test_a_run_gives_a_row_an_experiment(note):
     results = studies.run(tiny.study(note), seeds=(0, 1))
     table = results.table()
@@ -67,6 +68,7 @@ def test_finished_fits_are_not_repeated(note):
     assert fits(note) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"epochs": 4}, {"batch_size": 16}, {"optimizer": partial(keras.optimizers.SGD, 0.5)}, {"validation_split": 0.2},
@@ -195,6 +197,7 @@ def test_pixels_that_are_no_numbers_are_refused_before_anything_is_trained(note,
     assert not note.exists()
 
 
+@pytest.mark.slow
 def test_synthetic_data_are_never_compared(note):
     table = studies.run(tiny.study(note), source="synthetic").table()
     assert (table.origin == "synthetic").all() and (table.verdict == "not comparable").all()

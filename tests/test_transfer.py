@@ -111,6 +111,7 @@ def eagerly():
         yield
 
 
+@pytest.mark.slow
 def test_a_head_on_features_is_the_head_trained_through_the_frozen_net(eagerly):
     """MobileNet at 32x32, the smallest of the nets and pictures; 40 images, three epochs."""
     model = models.transfer((32, 32, 1), 3, backbone="MobileNet", hidden=(8,), weights=None)
