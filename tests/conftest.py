@@ -1,10 +1,12 @@
 import os
+import random
 
 # TensorFlow's C++ start-up messages; what the tests say is about the kit.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiling takes most of the time of a test, and running none of it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
+import numpy as np
 import pytest
 
 
@@ -15,3 +17,10 @@ def clean_environment(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def same_draws():
+    """What a test draws does not depend on the tests before it: Keras draws the seeds of weights from `random`."""
+    random.seed(0)
+    np.random.seed(0)
