@@ -69,7 +69,9 @@ def parser():
         "--quick", action="store_true", help="few epochs and images, to see that it runs (KIT_PROFILE=quick)"
     )
     run.add_argument("--figures", metavar="FOLDER", help="also write the figures there, as PNG")
-    run.add_argument("--record", metavar="FILE", help="also keep the results of a whole, full run, as JSON")
+    run.add_argument(
+        "--record", metavar="FILE", help="also keep full, finished fits there, as JSON, beside those that are there"
+    )
 
     show = command(
         "show", show_recorded, "Print the recorded table of a study or a search.", "kit show fashion-ladder-mlp"
@@ -103,7 +105,7 @@ def list_names(options):
 def run_named(options):
     if options.quick:
         os.environ["KIT_PROFILE"] = "quick"
-    from . import reports, search
+    from . import files, reports, search
 
     one, found = reports.get(options.name), None
     settings = {"seeds": range(options.seeds), "source": options.source}
@@ -117,17 +119,23 @@ def run_named(options):
         if results is None:
             print(f"kit: {options.name}: no trial finished", file=sys.stderr)
             return 1
-    print(as_text(results.table()))
-    for row in results.statuses().itertuples():
-        print(f"kit: {row.experiment}, seed {row.seed}: {row.status}", file=sys.stderr)
+    print_tables(results, as_text)
+    failed = [record for record in results.records if record["status"] != "finished"]
+    for record in failed:
+        print(f"kit: {record['experiment']}, seed {record['seed']}: {record['status']}", file=sys.stderr)
+    traces = {f"{r['experiment']}, seed {r['seed']}": r["traceback"] for r in failed if "traceback" in r}
+    traces |= {f"trial {number}": trace for number, trace in (found.failures.items() if found else ())}
+    if traces:
+        path = files.runs() / results.study.name / "failures.txt"
+        with files.writing(path, "w") as file:
+            file.writelines(f"{name}\n{trace}\n" for name, trace in traces.items())
+        print(f"kit: the tracebacks are in {path}", file=sys.stderr)
     if options.record:
-        if found:
-            search.save(options.record, found, results)
-        else:
-            results.save(options.record)
+        merged = results.merged(options.record)
+        merged.save(options.record) if found is None else search.save(options.record, found, merged)
     if options.figures:
         write_figures(results, Path(options.figures))
-    return 0
+    return int(any("traceback" in record or record.get("kept") is False for record in results.records))
 
 
 def processes(jobs):
@@ -149,14 +157,27 @@ def show_recorded(options):
     if isinstance(reports.get(options.name), search.Search):
         found, results = results
         if not options.markdown:
-            print(found.table.sort_values("val_accuracy", ascending=False).head().to_string(index=False), end="\n\n")
-    print(as_markdown(results.table()) if options.markdown else as_text(results.table()))
+            print(found.best_first().head().to_string(index=False), end="\n\n")
+    print_tables(results, as_markdown if options.markdown else as_text)
+    for row, seeds in results.missing().items():
+        print(f"not recorded yet: {row}, seed {', '.join(map(str, seeds))}")
+    earlier = sorted({record["experiment"] for record in results.records if "definition" not in record})
+    if earlier:
+        print(f"recorded by kit 0.1, without a description of the row: {len(earlier)} rows")
 
 
 def fetch_dataset(options):
     from . import datasets
 
     print(repr(datasets.load(options.dataset, source="real")))
+
+
+def print_tables(results, form):
+    """The table of the rows that follow the report, then that of other readings of them."""
+    print(form(results.table()))
+    readings = results.readings()
+    if len(readings):
+        print(f"\nOther readings of the report:\n\n{form(readings)}")
 
 
 def as_text(table):
@@ -167,23 +188,24 @@ def as_text(table):
 
 
 def as_markdown(table):
-    """The table for the README: reported, reproduced with its interval, verdict, parameters, seconds an epoch."""
+    """The table for the README. The interval is that of one more run, and empty with fewer than three seeds."""
     lines = [
-        "| | reported | reproduced | 95% interval | verdict | parameters | epochs | s / epoch |",
-        "| --- " * 8 + "|",
+        "| | reported | reproduced | one more run, 95% | seeds | verdict | parameters | epochs | s / epoch |",
+        "| --- " * 9 + "|",
     ]
     for name, row in rounded(table).iterrows():
-        interval = "one seed" if row.low == "-" else f"{row.low} to {row.high}"
+        interval = "" if row.low == "-" else f"{row.low} to {row.high}"
         lines.append(
-            f"| {name} | {row.reported} | {row.reproduced} | {interval} | {row.verdict} "
+            f"| {name} | {row.reported} | {row.reproduced} | {interval} | {row.seeds} | {row.verdict} "
             f"| {row.parameters} | {row.epochs} | {row.seconds_per_epoch} |"
         )
     return "\n".join(lines)
 
 
 def rounded(table):
-    formats = dict.fromkeys(("reported", "reproduced", "low", "high"), "{:.4f}")
+    formats = dict.fromkeys(("reported", "reproduced", "low", "high"), "{:.4f}") | {"difference": "{:+.4f}"}
     formats |= {"epochs": "{:.0f}", "seconds_per_epoch": "{:.3g}", "parameters": "{:,}", "reported_parameters": "{:,}"}
+    table = table.assign(difference=table.difference.round(4) + 0)  # no "-0.0000"
     columns = {name: table[name].astype(object) for name in formats}
     return table.assign(
         **{name: columns[name].map(form.format, na_action="ignore").fillna("-") for name, form in formats.items()}

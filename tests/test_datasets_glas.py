@@ -188,7 +188,7 @@ def save(name, array):
             ValueError,
             "train_3_anno.bmp has the values 1 to 255; it should have both background (0) and glands",
         ),
-        (cut_short, ValueError, "testA_2.bmp cannot be read as an image (OSError)"),
+        (cut_short, ValueError, "testA_2.bmp cannot be read as an image: image file is truncated"),
         (
             lambda f: (f / "testA_2_anno.bmp").write_text("<html>"),
             ValueError,
@@ -203,9 +203,15 @@ def save(name, array):
         (
             lambda f: (f / "Grade.csv").write_bytes(b""),
             ValueError,
-            "Grade.csv has the columns of nothing; it should have",
+            "Grade.csv is no table of comma-separated text: No columns",
         ),
-        (lambda f: (f / "Grade.csv").write_bytes(b"\xff;\x00"), ValueError, "it should have name and grade"),
+        (lambda f: (f / "Grade.csv").write_bytes(b"\xff;\x00"), ValueError, "Grade.csv is no table of comma-separated"),
+        (lambda f: (f / "Grade.csv").write_text("who,grade\nx,benign\n"), ValueError, "it should have name and grade"),
+        (
+            lambda f: (f / "Grade.csv").write_text("name,grade\ntrain_1\n"),
+            ValueError,
+            "Grade.csv, line 2: 'train_1' should have 2 cells",
+        ),
         (lambda f: write_grades(f, without="train_10"), ValueError, "Grade.csv has no row for train_10"),
         (
             lambda f: write_grades(f, testB_1="adenoma"),

@@ -318,6 +318,14 @@ def test_what_is_no_submission(folder, tmp_path):
     assert not path.exists()
 
 
+def test_a_submission_of_a_set_whose_folder_is_not_known_any_more(tmp_path, monkeypatch):
+    data = kit.datasets.load("mri")
+    monkeypatch.delenv("KIT_DATA")
+    with pytest.raises(ValueError, match=r"^\$KIT_DATA/mri/test.csv is no file; it should be a table") as error:
+        mri.write_submission(tmp_path / "submission.csv", data, np.zeros((2, 3)))
+    assert "\n" not in str(error.value)
+
+
 # The stand-in
 
 

@@ -372,7 +372,7 @@ def test_a_part_that_was_whole_already(server):
 def test_the_hash_is_checked_before_the_file_gets_its_name(server):
     other = with_(train_images=np.zeros((22, 28, 28), np.uint8))
     files["organamnist.npz"] = other
-    load_error(ValueError, f"came with md5:{md5(other)}, not the official md5:{md5(official(28))}", "organamnist.npz")
+    load_error(ValueError, f"has the content md5:{md5(other)}, not the official md5:{md5(official(28))}", server)
     assert not list(part().parent.iterdir())
     part().write_bytes(b"something else")  # what a part began with counts too
     files["organamnist.npz"] = official(28)

@@ -1,5 +1,6 @@
 """The figures of a search: what they draw, on tables small enough to check by hand, and with Optuna's own study."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
@@ -44,6 +45,22 @@ def test_the_history_keeps_the_best_of_the_finished():
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert said == ["best so far", "finished", "pruned", "diverged or failed"]
     assert len(plots.optimization_history(SearchResult(table.table.head(3), {}, None)).axes[0].lines) == 2
+
+
+def test_another_objective_and_less_is_better():
+    lower = replace(found(val_loss=[0.5, 0.4, 0.7, 0.3, 0.2, NAN]), objective="val_loss", direction="min")
+    ax = plots.optimization_history(lower).axes[0]
+    assert list(ax.lines[0].get_ydata()) == [0.5, 0.4, 0.4, 0.3, 0.3, 0.3] and ax.get_ylabel() == "validation loss"
+    [lines] = plots.parallel_coordinates(lower).axes[0].collections
+    assert list(lines.get_array()) == [0.7, 0.5, 0.4, 0.3, 0.2] and lines.get_cmap().name == "viridis_r"
+    f1 = found().table.rename(columns={"val_accuracy": "val_micro_f1"})
+    f1 = SearchResult(f1, {}, None, objective="val_micro_f1")
+    assert bars(plots.hyperparameter_importance(f1))["kernel"] == pytest.approx(0.1**2 / 0.0125)
+    figure = plots.parallel_coordinates(f1)
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == ["rate", "kernel"]
+    assert figure.axes[1].get_ylabel() == "validation micro f1"
+    with pytest.raises(ValueError, match="SearchResult, its table of 6 trials lacking val_dice"):
+        plots.optimization_history(replace(f1, objective="val_dice"))
 
 
 def bars(figure):

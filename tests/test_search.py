@@ -4,10 +4,13 @@ Trials are cut to two epochs of one step, over 200 images of 4x4 pixels, or not 
 of a second to compile: what is tested is which trials run and what becomes of them.
 """
 
+import dataclasses
 import gc
+import inspect
 import os
 import subprocess
 import sys
+import threading
 import weakref
 from functools import partial
 from pathlib import Path
@@ -18,7 +21,7 @@ import pandas as pd
 import pytest
 import tiny
 
-from kit import search
+from kit import search, training
 from kit.search.trials import Trials
 
 pytestmark = pytest.mark.slow  # nearly every test trains
@@ -80,25 +83,27 @@ def nothing_to_collect_in_the_imports():
 def untrained(monkeypatch):
     """Nothing is trained: the epochs of a net pass in no time, each with the net's `score` if it has one."""
 
-    def train(self, model, parameters, epochs, pruner):
+    def train(self, model, parameters, epochs, pruner=None):
         score = getattr(model, "score", 0.5)
+        figures = {"val_accuracy": score, "val_loss": score}
         if pruner:
             pruner.set_model(model)
         for epoch in range(epochs):
             if pruner:
-                pruner.on_epoch_end(epoch, {"val_accuracy": score})
+                pruner.on_epoch_end(epoch, figures)
                 if pruner.pruned:
                     break
         return {
             "status": f"pruned in epoch {epoch + 1}" if pruner and pruner.pruned else "finished",
-            "metrics": {"val_accuracy": score, "val_loss": 1.0},
+            "metrics": {name: figures[name] for name in self.figures},
             "parameters": 0,
             "epochs": epoch + 1,
+            "best_epoch": epoch + 1,
             "seconds": 0.1,
-            "history": {"loss": [1.0] * (epoch + 1), "val_accuracy": [score] * (epoch + 1)},
+            "history": {name: [score] * (epoch + 1) for name in ("loss", *figures)},
         }
 
-    monkeypatch.setattr(Trials, "_train", train)
+    monkeypatch.setattr(Trials, "train", train)
 
 
 def finder(library, folder):
@@ -144,6 +149,8 @@ def check_own(result, library):
         assert isinstance(own, talos.Scan)
         np.testing.assert_allclose(own.data.val_accuracy, table.val_accuracy)
         np.testing.assert_allclose(own.data.val_loss, table.val_loss)
+        report = talos.Analyze(own)
+        assert report.high("val_accuracy") == pytest.approx(table.val_accuracy.max()) and report.rounds() == len(table)
     elif library == "keras_tuner":
         import keras_tuner
 
@@ -185,7 +192,7 @@ def test_a_row_a_trial_and_no_noise(find, library, tmp_path, monkeypatch, capfd,
 
 def test_the_record_of_another_search_is_taken_and_reported(untrained, monkeypatch, tmp_path):
     scanned = finder("talos", tmp_path / "search")()
-    monkeypatch.delattr(Trials, "_train")  # the same nets, from the same seed
+    monkeypatch.delattr(Trials, "train")  # the same nets, from the same seed
     tuned, studied = (finder(library, tmp_path / "search")() for library in ("keras_tuner", "optuna"))
     by = ["kernel", "learning_rate"]
     first, second, third = (r.table.drop(columns="trial").sort_values(by) for r in (scanned, tuned, studied))
@@ -250,12 +257,13 @@ def test_a_killed_search_goes_on_where_it_stopped(library, killed, tmp_path):
     assert fits(note) == 2 and len(list(folder.glob("counted-*.json"))) == 1  # the second was killed
     if library == "optuna":
         next(folder.glob("counted-*.json")).unlink()  # the database alone knows the finished trial
-    again = partial(getattr(search, library), partial(tiny.counted, note=str(note)), tiny.data(), HIDDEN, epochs=2)
+    build = partial(tiny.counted, note=str(note), killed_at=2)  # the same, and two are behind it
+    again = partial(getattr(search, library), build, tiny.data(), HIDDEN, epochs=2)
     result = again(trials=2, folder=folder)
     assert fits(note) == 2 + 1  # the second again
     assert (result.table.status == "finished").all() and list(result.table.trial) == [1, 2]
     if library == "optuna":
-        assert states(result) == ["COMPLETE", "FAIL", "COMPLETE"]
+        assert states(result) == ["COMPLETE", "COMPLETE"]
     whole = again(trials=2, folder=tmp_path / "other")
     pd.testing.assert_frame_equal(outcome(whole), outcome(result), rtol=1e-4)  # as if nothing had happened
     assert not list(folder.rglob("*.part"))
@@ -305,7 +313,9 @@ def test_no_model_is_kept(find):
         alive.append(weakref.ref(model))
         return model
 
-    result = find(build=watched, space={"units": [1, 2]})
+    with pytest.warns(UserWarning, match="watched: alive cannot be described.*; the trials are not kept") as said:
+        result = find(build=watched, space={"units": [1, 2]})
+    assert sum("cannot be described" in str(warning.message) for warning in said) == 1
     keras.utils.clear_session()
     gc.collect()
     assert len(result.table) == 2 and len(alive) >= 2 and not any(model() for model in alive[:-1])
@@ -338,13 +348,13 @@ def test_a_model_that_build_compiles_is_left_as_it_is(find, untrained):
 
     seen = []
     result = find(build=compiled, space={"learning_rate": [0.5, 0.25]}, optimizer=keras.optimizers.Adam)
-    assert (result.table.status == "finished").all() and sorted(seen) == [("SGD", 0.25), ("SGD", 0.5)]
+    assert (result.table.status == "finished").all() and set(seen) == {("SGD", 0.25), ("SGD", 0.5)}
 
 
 @in_one
 def test_the_datas_own_validation_split_is_used(find):
     data = tiny.data().hold_out(0.25, seed=0)
-    first, second = (find(space={"units": [2]}, data=data, validation_split=share) for share in (0.1, 0.0))
+    first, second = (find(space={"units": [2]}, data=data, validation_split=share) for share in (0.1, 0.5))
     assert first.table.val_accuracy[0] == second.table.val_accuracy[0]
     correct = first.table.val_accuracy[0] * 50  # of the 50 images held out
     assert correct == pytest.approx(round(correct), abs=1e-3)
@@ -360,14 +370,21 @@ def test_the_datas_own_validation_split_is_used(find):
         ({"space": {"units": 64}}, "'units': 64; it must be a list"),
         (
             {"space": {"units": [2], "unit": [2]}},
-            "build takes no unit; the space can have: batch_size, fails, kernel, learning_rate, patience, units",
+            r"the space has units, unit; build\(.*, \*, units=2, kernel=1, .*\): got an unexpected .* 'unit'",
         ),
         ({"trials": 0}, "trials=0; it must be a whole number of at least 1"),
         ({"trials": 1.5}, "trials=1.5"),
         ({"epochs": 0}, "epochs=0"),
         ({"patience": -1}, "patience=-1"),
         ({"seed": None}, "seed=None"),
-        ({"validation_split": 0}, "validation_split=0; Tiny has no validation split"),
+        ({"validation_split": 0}, r"validation_split=0; it must be a share in \(0, 1\)"),
+        ({"objective": "accuracy"}, "objective='accuracy'; it must be a metric of the validation images, such as"),
+        ({"objective": ("val_accuracy", "up")}, r"objective=\('val_accuracy', 'up'\); it must be a metric"),
+        ({"objective": ("val_accuracy",)}, r"objective=\('val_accuracy',\); it must be a metric"),
+        ({"optimizer": "adam"}, "optimizer='adam'; it must be a class or a function, called for each trial"),
+        ({"metrics": "accuracy"}, "metrics='accuracy'; they must be names, functions or classes"),
+        ({"metrics": [keras.metrics.AUC(name="auc")]}, r"metrics=\[<AUC name=auc>\]; they must be names"),
+        ({"precision": "flot32"}, "Cannot convert 'flot32'"),
     ],
     ids=str,
 )
@@ -385,6 +402,181 @@ def test_a_missing_library_says_how_to_install_it(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ImportError, match=rf'kit.search.{name} needs {name}; .*pip install "course-kit\[search\]"'):
         getattr(search, name)(net, tiny.data(), SPACE)
+
+
+# What is searched for, and with what.
+
+
+def relabelled(task, classes, label):
+    """The tiny data with y = label(images, classes 0 to 2)."""
+    data = tiny.data()
+    train, test = (split._replace(y=label(*split).astype("uint8")) for split in (data.train, data.test))
+    return dataclasses.replace(data, train=train, test=test, classes=classes, task=task)
+
+
+def labels():
+    """Two labels an image: that it is bright, and that it is not dark."""
+    return relabelled("multilabel", ("bright", "not dark"), lambda x, y: np.stack([y > 1, y > 0], -1))
+
+
+def masks():
+    return relabelled("segmentation", ("background", "bright"), lambda x, y: x > 0.5)
+
+
+def labelling(input_shape, labels, *, units):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(units, "relu"), keras.layers.Dense(labels, "sigmoid")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+def masking(input_shape, classes, *, units):
+    layers = [keras.layers.Dense(units, "relu"), keras.layers.Dense(classes, "softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
+# The objective, what else it takes, and what the best net must reach: the brightness says it all.
+TASKS = {
+    "labels": (labels, labelling, "val_micro_f1", {"loss": "binary_crossentropy", "metrics": [training.MultiLabelF1]}),
+    "masks": (masks, masking, "val_dice", {"loss": training.dice_loss, "metrics": (training.dice,)}),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_labels_and_masks_are_searched_by_their_own_metric(find, library, task):
+    data, build, objective, settings = TASKS[task]
+    space = {"units": [4], "learning_rate": [1e-7, 0.05]}
+    settings = settings | {"epochs": 6, "batch_size": 20, "optimizer": keras.optimizers.Adam}
+    result = find(build=build, space=space, data=data(), objective=objective, **settings)
+    assert list(result.table.columns) == ["trial", *space, objective, "val_loss", "epochs", "seconds", "status"]
+    assert (result.table.status == "finished").all() and result.table[objective].between(0, 1).all()
+    assert result.best["learning_rate"] == 0.05 and result.objective == objective
+    assert result.best_first().learning_rate.iloc[0] == 0.05
+
+
+def test_the_lowest_loss_is_searched_for(find, library, untrained):
+    """Nets whose loss and accuracy are one number."""
+    found = find(build=scored, space={"score": [0.2, 0.7, 0.5]}, objective="val_loss")
+    assert list(found.table.columns) == ["trial", "score", "val_loss", "epochs", "seconds", "status"]
+    assert found.best == {"score": 0.2} and (found.objective, found.direction) == ("val_loss", "min")
+    assert list(found.best_first().score) == [0.2, 0.5, 0.7]
+    assert find(build=scored, space={"score": [0.2, 0.7, 0.5]}).best == {"score": 0.7}
+    if library == "optuna":
+        assert found.library.direction.name == "MINIMIZE" and found.library.best_value == 0.2
+    elif library == "keras_tuner":
+        assert found.library.oracle.get_best_trials()[0].score == 0.2
+    else:
+        assert found.library.data.val_loss.min() == 0.2
+
+
+@in_one
+def test_a_pair_says_which_is_better(find, untrained):
+    """Of two scores the lower, where a pair says so."""
+    found = find(build=scored, space={"score": [0.2, 0.7]}, objective=("val_accuracy", "min"))
+    assert found.best == {"score": 0.2} and found.library.oracle.objective.direction == "min"
+    assert list(found.best_first().score) == [0.2, 0.7]
+
+
+def test_an_objective_that_no_net_has_is_one_line_before_anything_is_trained(find, monkeypatch):
+    def train(*arguments, **options):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(training, "fit", train)
+    with pytest.raises(
+        ValueError, match=r"^objective='val_acuracy'; these nets have: val_accuracy, val_loss$"
+    ) as error:
+        find(space={"fails": ["here", ""]}, objective="val_acuracy")  # the first cannot be built
+    assert "\n" not in str(error.value)
+
+
+@in_one
+def test_a_loss_with_options_classes_of_metrics_and_a_precision(find):
+    def seen(input_shape, classes, *, units):
+        policies.append(keras.config.dtype_policy().name)
+        return net(input_shape, classes, units=units)
+
+    def metric():
+        made.append(keras.metrics.SparseCategoricalAccuracy(name="exact"))
+        return made[-1]
+
+    policies, made, before = [], [], keras.config.dtype_policy()
+    loss = keras.losses.SparseCategoricalCrossentropy(reduction="sum")
+    settings = {"loss": loss, "metrics": (partial(metric), "accuracy"), "precision": "mixed_bfloat16"}
+    found = find(build=seen, space={"units": [1, 2]}, objective="val_exact", **settings)
+    assert (found.table.status == "finished").all() and len(made) == len(policies) == 3  # one to learn the names by
+    assert set(policies) == {"mixed_bfloat16"} and keras.config.dtype_policy() == before
+    assert (found.table.val_loss > 5).all()  # the sum over the 20 images, each about log(3)
+    with pytest.raises(ValueError, match="objective='val_f1'; these nets have: val_accuracy, val_exact, val_loss"):
+        find(build=seen, space={"units": [1]}, objective="val_f1", **settings)
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_help_shows_every_setting(name):
+    shown = inspect.signature(getattr(search, name)).parameters
+    assert list(shown)[:3] == ["build", "data", "space"]
+    assert {n: shown[n].default for n in inspect.signature(search.Settings).parameters} == vars(search.Settings()) | {
+        "objective": "val_accuracy"
+    }
+    with pytest.raises(TypeError, match="epoch"):
+        getattr(search, name)(net, tiny.data(), SPACE, epoch=3)
+
+
+# What is kept: by what it was made of.
+
+
+def lossy(body):
+    """A module's worth of code, with a loss of that body."""
+    space = {"keras": keras, "net": net}
+    exec(
+        f"def loss(true, found): return {body} * keras.losses.sparse_categorical_crossentropy(true, found)\n"
+        "def build(input_shape, classes, *, units): return net(input_shape, classes, units=units)",
+        space,
+    )
+    return space
+
+
+@in_one
+def test_an_edited_loss_is_trained_anew(find):
+    once, again, edited = (lossy(body) for body in ("1", "1", "100"))
+    first, second, third = (
+        find(build=space["build"], space={"units": [2]}, loss=space["loss"], epochs=1).table
+        for space in (once, again, edited)
+    )
+    assert first.equals(second)  # the seconds too: it was not trained again
+    assert third.val_loss[0] > 10 * first.val_loss[0]
+
+
+def test_what_cannot_be_described_is_trained_and_not_kept(find, tmp_path):
+    """A lock says nothing of what it does."""
+    lock = threading.Lock()
+
+    def locked(input_shape, classes, *, units):
+        with lock:
+            return net(input_shape, classes, units=units)
+
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="locked: lock cannot be described.*the trials are not kept") as said:
+            found = find(build=locked, space={"units": [1, 2]}, epochs=1)
+        assert sum("not kept" in str(warning.message) for warning in said) == 1
+        assert (found.table.status == "finished").all() and len(found.table) == 2
+    assert not list((tmp_path / "search").glob("*.json"))
+
+
+@in_one
+def test_a_record_that_cannot_be_written_does_not_end_the_search(find, untrained, monkeypatch):
+    def full(path, *arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kit.files.writing", full)
+    with pytest.warns(UserWarning, match="cannot be written .No space left on device"):
+        found = find(space={"units": [1, 2]})
+    assert (found.table.status == "finished").all() and len(found.table) == 2
+
+
+def test_a_failed_trial_leaves_its_traceback(find, untrained):
+    found = find(space={"fails": ["here", ""]})
+    (trial,) = found.table.trial[found.table.status != "finished"]
+    assert list(found.failures) == [trial]
+    assert 'raise RuntimeError("no such net' in found.failures[trial]
+    assert found.best_first().trial.iloc[-1] == trial
 
 
 # Talos: its record of a trial ends at the epoch at which the trial was judged.
@@ -428,7 +620,7 @@ def test_the_tuner_gives_the_nets_of_its_trials(find):
     seen, data = [], tiny.data().hold_out(0.25, seed=0)
     space = {"kernel": [(1, 1), (3, 3)], "learning_rate": [0.3]}
     found = find(build=built, space=space, data=data, epochs=12, patience=2, batch_size=10)
-    assert len(seen) == len(found.table) == 2  # none but those of the trials
+    assert len(seen) == 1 + len(found.table) == 3  # one to learn the metrics' names, and those of the trials
     assert (found.table.epochs < 12).any()  # stopped early, judged before its last epoch
 
     tuner = found.library
@@ -514,22 +706,23 @@ def test_pruning_ends_the_training(find, monkeypatch):
 
 
 @in_optuna
-def test_a_failed_trial_is_run_again_and_others_are_not(find, untrained):
-    broken = {"yes": True}
+def test_a_failed_trial_is_run_again_and_others_are_not(find, untrained, tmp_path):
+    note, repaired = tmp_path / "built", tmp_path / "repaired"  # files, for a build that closes over less is another
 
     def mended(input_shape, classes, *, units):
-        built.append(units)
-        if broken["yes"] and units == 3:
+        with note.open("a") as file:
+            file.write(f"{units} ")
+        if units == 3 and not repaired.exists():
             raise MemoryError("no room")
         return net(input_shape, classes, units=units)
 
-    built = []
     first = find(build=mended, space={"units": [1, 2, 3]})
     assert sorted(first.table.status)[0] == "failed: MemoryError: no room"
-    broken["yes"], built[:] = False, []
+    repaired.touch()
+    note.unlink()
     again = find(build=mended, space={"units": [1, 2, 3]})
     assert (again.table.status == "finished").all() and sorted(again.table.units) == [1, 2, 3]
-    assert built == [1, 3]  # one to name the search by, and the one that failed
+    assert note.read_text().split() == ["1", "3"]  # one to learn the metrics' names, and the one that failed
 
 
 @in_optuna

@@ -1,5 +1,6 @@
 """The reports' searches: their spaces, the best net beside the report's, what is recorded."""
 
+import dataclasses
 import inspect
 import json
 import math
@@ -7,11 +8,12 @@ import os
 from pathlib import Path
 
 import keras
+import numpy as np
 import pandas as pd
 import pytest
 import tiny
 
-from kit import models, reports, search, studies
+from kit import models, reports, search, studies, training
 from kit.__main__ import main
 from kit.search.search import everything
 
@@ -29,9 +31,7 @@ def small(monkeypatch):
         library=search.talos,
         build=net,
         space={"batch_size": [16], "learning_rate": [0.1, 1e30], "kernel": [(1, 1), (2, 2)]},
-        trials=3,
-        epochs=2,
-        validation_split=0.2,
+        settings=search.Settings(trials=3, epochs=2, validation_split=0.2),
         reported={"accuracy": 0.5},
     )
     tiny.register(monkeypatch, one)
@@ -124,8 +124,71 @@ def test_what_is_recorded_is_what_was_found(small, recorded_here, monkeypatch):
     assert (again.best, again.best_epoch) == (found.best, found.best_epoch) and again.library is None
     pd.testing.assert_frame_equal(results_again.table(), results.table())
     monkeypatch.setenv("KIT_PROFILE", "quick")
-    with pytest.raises(ValueError, match="only whole, full runs are recorded"):
+    with pytest.raises(ValueError, match="only full, finished fits are recorded"):
         search.save(recorded_here, *reports.run("small"))
+
+
+def of_labels(source=None, *, public=True):
+    """Two labels an image, bright and not dark; without `public`, those of the test images are not known."""
+    data = tiny.data(source)
+    train, test = (split._replace(y=np.stack([split.y > 1, split.y > 0], -1)) for split in (data.train, data.test))
+    test = test if public else test._replace(y=None)
+    return dataclasses.replace(data, train=train, test=test, classes=("bright", "not dark"), task="multilabel")
+
+
+def written_in_a_notebook(**changes):
+    """A Search over F1 as one would write it in a notebook: of lambdas, and of a class that no module has."""
+
+    class Dense(keras.layers.Dense):
+        pass
+
+    def build(input_shape, labels, *, units):
+        layers = [keras.layers.Flatten(), Dense(units, "relu"), Dense(labels, "sigmoid")]
+        return keras.Sequential([keras.Input(input_shape), *layers])
+
+    settings = search.Settings(
+        objective="val_micro_f1", loss=keras.losses.BinaryCrossentropy(label_smoothing=0.1),
+        metrics=(training.MultiLabelF1,), epochs=4, batch_size=20, patience=1, validation_split=0.25,
+    )  # fmt: skip
+    mine = {"name": "mine", "title": "Mine", "library": search.talos, "build": build, "settings": settings}
+    space = {"units": [4], "learning_rate": [0.02, 1e30]}
+    return search.Search(
+        **mine | {"space": space, "data": lambda source=None: of_labels(), "reported": {"micro_f1": 0.7}} | changes
+    )
+
+
+def test_a_search_written_in_a_notebook_is_run_kept_and_read_without_its_code(tmp_path, recwarn):
+    pytest.importorskip("talos")
+    mine = written_in_a_notebook()
+    found, results = search.run(mine)
+    assert not [warning for warning in recwarn if "not kept" in str(warning.message)]
+    (row,) = results.table().itertuples()
+    assert (row.metric, row.reported, row.origin) == ("micro_f1", 0.7, "real") and 0 < row.reproduced <= 1
+    (experiment,) = results.study.experiments
+    assert experiment.loss is mine.settings.loss and (experiment.batch_size, experiment.precision) == (20, "float32")
+    assert found.table.val_micro_f1.isna().sum() == 1  # that of the rate that diverges
+
+    search.save(tmp_path / "mine.json", found, results)
+    json.loads((tmp_path / "mine.json").read_text(), parse_constant=pytest.fail)  # NaN is not JSON
+    again, results_again = search.load(tmp_path / "mine.json")
+    pd.testing.assert_frame_equal(again.table, found.table)
+    pd.testing.assert_frame_equal(results_again.table(), results.table())
+    kept = ("best", "best_epoch", "objective", "direction")
+    assert [getattr(again, name) for name in kept] == [getattr(found, name) for name in kept]
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_where_the_test_labels_are_not_public_the_best_is_judged_as_the_trials_were(held_out):
+    pytest.importorskip("talos")
+
+    def data(source=None):
+        found = of_labels(public=False)
+        return found.hold_out(0.3, seed=0) if held_out else found
+
+    found, results = search.run(written_in_a_notebook(data=data, space={"units": [4]}, reported={"val_micro_f1": 0.9}))
+    (row,) = results.table().itertuples()
+    assert (row.metric, row.reported) == ("val_micro_f1", 0.9)
+    assert row.reproduced == pytest.approx(found.table.val_micro_f1.max(), abs=1e-6)  # the same net, images and epochs
 
 
 def test_the_command_line_runs_and_shows_searches(small, recorded_here, capsys):
@@ -160,11 +223,11 @@ def test_recorded_searches_are_whole_and_full(name):
         pytest.skip("nothing recorded yet")
     one = reports.get(name)
     found, results = reports.recorded(name)
-    assert len(found.table) == (one.trials or math.prod(len(values) for values in one.space.values()))
+    assert len(found.table) == (one.settings.trials or math.prod(len(values) for values in one.space.values()))
     assert not found.table.duplicated(list(one.space)).any()
     for parameter, values in one.space.items():
         assert set(found.table[parameter]) <= set(values)
-    row = found.table.sort_values("val_accuracy").iloc[-1]
+    row = found.best_first().iloc[0]
     assert found.table.val_accuracy.max() == row.val_accuracy and row.status == "finished"
     (tested,) = results.table().itertuples()
     assert tested.parameters == one.best_study(found.best, 1).experiments[0].build((28, 28, 1), 10).count_params()

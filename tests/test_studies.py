@@ -6,6 +6,7 @@ import multiprocessing
 import re
 import subprocess
 import sys
+import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -13,12 +14,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.neural_network import MLPClassifier
+from sklearn.svm import LinearSVC
 
 from kit import models, reports, search, studies
 from kit.models.numpy_mlp import NumpyMLP
-from kit.studies import Results, ledger
+from kit.studies import Experiment, Results, Study, nets, running
 
 ROOT = Path(__file__).parents[1]
 
@@ -40,13 +47,14 @@ def test_a_run_gives_a_row_an_experiment(note):
     assert (
         list(table.columns)
         == (
-            "metric reported reproduced low high seeds "
+            "metric reported reproduced low high seeds difference "
             "reported_parameters parameters epochs seconds_per_epoch origin verdict"
         ).split()
     )
     assert (table.parameters == table.reported_parameters).all() and (table.parameters == 16 * 8 + 8 + 8 * 3 + 3).all()
     assert (table.seeds == 2).all() and (table.epochs == 3).all() and (table.origin == "real").all()
-    assert ((table.low <= table.reproduced) & (table.reproduced <= table.high)).all()
+    assert table.low.isna().all() and table.high.isna().all()  # two seeds have no interval
+    assert table.difference.tolist() == pytest.approx((table.reproduced - 0.5).tolist())
     assert set(results.histories()["first"]) == {"loss", "accuracy", "val_loss", "val_accuracy"}
     matrix = results.confusion_matrices()["first"]
     assert matrix.shape == (3, 3) and matrix.sum() == 100
@@ -113,15 +121,6 @@ def test_a_record_cut_in_half_is_set_aside_and_the_fit_is_run_again(note, tmp_pa
     assert again.records[0]["metrics"] == whole.records[0]["metrics"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "3", '{"experiment": "first"}', "\x00\x01"])
-def test_no_damaged_record_is_trusted_or_fatal(content, tmp_path):
-    path = tmp_path / "record.json"
-    path.write_text(content)
-    with pytest.warns(UserWarning, match="set aside"):
-        assert ledger.read(path) is None
-    assert ledger.read(path) is None  # and it is out of the way
-
-
 def test_one_failing_experiment_does_not_take_the_others_with_it(note):
     study = tiny.study(note)
     first, second, third = study.experiments
@@ -137,6 +136,9 @@ def test_one_failing_experiment_does_not_take_the_others_with_it(note):
     assert list(results.table().verdict[:2]) == ["failed", "failed"] and results.table().verdict["third"] != "failed"
     statuses = results.statuses().set_index("experiment").status
     assert statuses["first"] == "failed: MemoryError: no room for this net"
+    assert 'raise MemoryError("no room' in results.records[0]["traceback"]
+    with pytest.raises(MemoryError, match="no room"):
+        studies.run(study, on_error="raise")
     assert statuses["second"].startswith("diverged in epoch")
 
 
@@ -203,64 +205,184 @@ def test_synthetic_data_are_never_compared(note):
     assert (table.origin == "synthetic").all() and (table.verdict == "not comparable").all()
 
 
-def results_of(values, *, metric="accuracy", status="finished", **more):
-    """Results of one experiment whose seeds gave these values."""
-    base = {
-        "experiment": "first",
-        "status": status,
-        "parameters": 163,
-        "epochs": 3,
-        "seconds_per_epoch": 1.0,
-        "origin": "real",
-        "profile": "full",
-    }
-    records = [base | {"seed": seed, "metrics": {metric: value}} | more for seed, value in enumerate(values)]
-    return Results(tiny.study("nowhere"), ("a", "b", "c"), records)
+BASE = {
+    "status": "finished", "parameters": 163, "epochs": 3, "seconds_per_epoch": 1.0, "origin": "real", "profile": "full",
+    "history": {"loss": [1.0]}, "data": "one", "family": "dense", "definition": "as it is",
+}  # fmt: skip
 
 
-def test_the_interval_is_students_t():
-    row = results_of([0.50, 0.51, 0.52]).table().loc["first"]
-    # mean 0.51, sd 0.01, standard error 0.01 / sqrt(3); t(0.975, 2 degrees) = 4.3027
+def made_up(rows, *, metric="accuracy", tolerance=0.01, reported=0.5, more=(), **changes):
+    """Results of rows whose seeds gave these values: {row: [value, ...]}."""
+    experiments = [
+        Experiment(name=name, build=models.mlp, reported={metric: reported, "parameters": 163}) for name in rows
+    ]
+    study = Study(
+        name="made-up", title="Made up", data=tiny.data, experiments=(*experiments, *more), metric=metric,
+        tolerance=tolerance,
+    )  # fmt: skip
+    records = [
+        BASE | {"experiment": name, "seed": seed, "metrics": {metric: value}} | changes
+        for name, values in rows.items()
+        for seed, value in enumerate(values)
+    ]
+    return Results(study, ("a", "b", "c"), records)
+
+
+def test_the_interval_is_that_of_one_more_run():
+    row = made_up({"first": [0.50, 0.51, 0.52]}).table().loc["first"]
+    # mean 0.51, sd 0.01; t(0.975, 2 degrees) = 4.3027; one more run scatters by sd * sqrt(1 + 1/3)
     assert row.reproduced == pytest.approx(0.51)
-    assert row.high - row.reproduced == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
-    alone = results_of([0.5]).table().loc["first"]
-    assert np.isnan(alone.low) and np.isnan(alone.high) and alone.seeds == 1
+    assert row.high - row.reproduced == pytest.approx(4.3027 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
+    for values in ([0.5], [0.5, 0.51]):
+        few = made_up({"first": values}).table().loc["first"]
+        assert np.isnan(few.low) and np.isnan(few.high) and few.seeds == len(values)
+
+
+def test_the_interval_covers_one_more_run_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        *values, another = rng.normal(0.9, 0.01, 4)
+        row = made_up({"first": values}).table().loc["first"]
+        covered += row.low <= another <= row.high
+    assert 0.92 < covered / 400 < 0.98
+
+
+def test_rows_that_scatter_alike_share_their_scatter():
+    alike = made_up({"first": [0.50, 0.51, 0.52], "second": [0.60, 0.62, 0.61], "third": [0.40, 0.41, 0.42]})
+    table = alike.table()
+    # pooled: sd 0.01 with 6 degrees, t(0.975, 6) = 2.4469
+    assert (table.high - table.reproduced).tolist() == pytest.approx([2.4469 * 0.01 * (4 / 3) ** 0.5] * 3, rel=1e-4)
+    other = dataclasses.replace(alike, records=[r | {"family": r["experiment"]} for r in alike.records])
+    assert other.table().high["first"] - 0.51 == pytest.approx(4.3027 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
+    wild = made_up({"calm": [0.500, 0.501, 0.502, 0.501, 0.5], "wild": [0.1, 0.9, 0.5, 0.2, 0.8]}).table()
+    assert wild.high["calm"] - wild.low["calm"] < 0.01  # Levene's test objects to pooling these
 
 
 @pytest.mark.parametrize(
     "values, more, verdict",
     [
         ([0.505], {}, "reproduced"),
-        ([0.4901], {}, "reproduced"),
-        ([0.52], {}, "better"),
-        ([0.48], {}, "worse"),
+        ([0.49], {}, "reproduced"),  # 0.50 - 0.49 is more than 0.01 by the last bit of a float
+        ([0.51], {}, "reproduced"),
+        ([0.52], {}, "undecided"),  # from fewer than three seeds nothing else is said
+        ([0.48, 0.48], {}, "undecided"),
         ([0.48, 0.51], {}, "reproduced"),
+        ([0.521, 0.520, 0.519], {}, "better"),
+        ([0.479, 0.480, 0.481], {}, "worse"),
+        ([0.5145, 0.512, 0.5095], {}, "within scatter"),
+        ([0.56, 0.50, 0.44 + 0.06], {}, "undecided"),  # the report lies within, but so would much else
         ([0.5], {"origin": "synthetic"}, "not comparable"),
+        ([0.5], {"origin": "synthetic (a third)"}, "not comparable"),
         ([0.5], {"origin": "real, unverified"}, "reproduced"),
+        ([0.5], {"origin": "own"}, "reproduced"),
         ([0.5], {"profile": "quick"}, "not comparable"),
         ([0.5], {"status": "diverged in epoch 2"}, "failed"),
     ],
 )
 def test_verdicts(values, more, verdict):
-    assert results_of(values, **more).table().verdict["first"] == verdict
+    assert made_up({"first": values}, **more).table().verdict["first"] == verdict
 
 
-def test_a_loss_is_better_when_it_is_lower():
+def test_no_verdict_contradicts_its_interval():
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(300):
+        values = rng.normal(0.5 + rng.normal(0, 0.02), rng.choice([0.001, 0.01]), 3)
+        row = made_up({"first": list(values)}).table().loc["first"]
+        inside = row.low <= 0.5 <= row.high
+        seen.add(row.verdict)
+        assert {"better": not inside, "worse": not inside, "within scatter": inside}.get(row.verdict, True)
+    assert seen == {"reproduced", "within scatter", "undecided", "better", "worse"}
+
+
+def test_a_loss_is_better_when_it_is_lower_and_has_a_tenth_of_tolerance():
     for loss, verdict in ((1.05, "reproduced"), (0.8, "better"), (1.3, "worse")):
-        assert results_of([loss], metric="loss").table("loss").verdict["first"] == verdict
+        losses = [loss, loss + 0.001, loss - 0.001]
+        assert made_up({"first": losses}, metric="loss", reported=1.0).table().verdict["first"] == verdict
+    tight = made_up({"first": [1.05, 1.051, 1.049]}, metric="loss", reported=1.0, tolerance={"loss": 0.02})
+    assert tight.table().verdict["first"] == "worse"
+
+
+def test_tolerances_are_the_studys():
+    values = {"first": [0.5060, 0.5061, 0.5059]}
+    assert made_up(values, tolerance=0.01).table().verdict["first"] == "reproduced"
+    assert made_up(values, tolerance=0.002).table().verdict["first"] == "better"
+    assert made_up(values, tolerance={"accuracy": 0.002}).table().verdict["first"] == "better"
+
+
+def test_readings_stand_beside_the_row_that_they_read():
+    reading = Experiment(name="read otherwise", build=models.mlp, of="first")
+    results = made_up({"first": [0.6, 0.61, 0.6], "second": [0.5]}, more=(reading,))
+    results.records.append(BASE | {"experiment": "read otherwise", "seed": 0, "metrics": {"accuracy": 0.5}})
+    assert list(results.table().index) == ["first", "second"]
+    beside = results.readings("first")
+    assert list(beside.index) == ["first", "read otherwise"] and (beside.reported == 0.5).all()
+    assert list(results.readings().index) == ["read otherwise"]
+    assert list(beside.columns) == list(results.table().columns)
+    with pytest.raises(ValueError, match=r"row='third'; made-up has: first; second"):
+        results.readings("third")
+
+
+def test_rows_of_one_name_and_readings_of_nothing_are_refused():
+    row = Experiment(name="one", build=models.mlp)
+    for rows, message in (
+        ((row, row), "more than one row is called one"),
+        ((dataclasses.replace(row, of="two"),), "'one' reads 'two', which is no printed row"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Study(name="s", title="S", data=tiny.data, experiments=rows)
+
+
+def test_saved_results_have_the_same_table_without_the_code(tmp_path):
+    reading = Experiment(name="read otherwise", build=models.mlp, of="first")
+    results = made_up({"first": [0.6, 0.61, 0.6], "second": [0.5]}, more=(reading,), tolerance={"accuracy": 0.002})
+    results.records.append(
+        BASE | {"experiment": "read otherwise", "seed": 0, "metrics": {"accuracy": 0.5, "loss": float("nan")}}
+    )
+    path = tmp_path / "results" / "made-up.json"
+    results.save(path, trials=[{"units": 3}])
+    loaded = Results.load(path)
+    for ours, theirs in ((loaded.table(), results.table()), (loaded.readings(), results.readings())):
+        assert ours.to_csv() == theirs.to_csv()
+    assert loaded.classes == results.classes and loaded.study.title == "Made up"
+    strict = json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert strict["trials"] == [{"units": 3}]
+
+
+def test_a_file_is_recorded_bit_by_bit(tmp_path):
+    path = tmp_path / "made-up.json"
+    whole = made_up({"first": [0.1, 0.2, 0.3], "second": [0.4, 0.5, 0.6]})
+
+    def keep(chosen, **changes):
+        part = dataclasses.replace(whole, records=[r | changes for r in whole.records if chosen(r)])
+        part.merged(path).save(path)
+        return Results.load(path, whole.study)
+
+    first = keep(lambda r: r["experiment"] == "first" and r["seed"] == 0)
+    assert first.missing() == {"second": [0]} and list(first.table().index) == ["first"]
+    more = keep(lambda r: r["seed"] == 1)
+    assert {(r["experiment"], r["seed"]) for r in more.records} == {("first", 0), ("first", 1), ("second", 1)}
+    assert more.missing() == {"second": [0]}
+    again = keep(lambda r: r["experiment"] == "first" and r["seed"] == 1, metrics={"accuracy": 0.9})
+    assert again.table().reproduced["first"] == pytest.approx(0.5) and len(again.records) == 3
+    changed = keep(lambda r: r["experiment"] == "first" and r["seed"] == 2, definition="otherwise")
+    assert [(r["experiment"], r["seed"]) for r in changed.records] == [("second", 1), ("first", 2)]
 
 
 @pytest.mark.slow
-def test_only_whole_full_runs_are_recorded(note, tmp_path, monkeypatch):
-    results = studies.run(tiny.study(note))
+def test_only_full_finished_runs_are_recorded(note, tmp_path, monkeypatch):
+    results = studies.run(tiny.study(note), only="first")
     results.save(tmp_path / "out" / "tiny.json")
     held = json.loads((tmp_path / "out" / "tiny.json").read_text())
     assert held["records"] == results.records and held["classes"] == ["dark", "grey", "bright"]
-    with pytest.raises(ValueError, match=r"missing: \['second', 'third'\]"):
-        studies.run(tiny.study(note), only="first").save(tmp_path / "part.json")
+    broken = dataclasses.replace(results, records=[results.records[0] | {"status": "failed: no room"}])
+    with pytest.raises(ValueError, match="only full, finished fits are recorded"):
+        broken.save(tmp_path / "none.json")
     monkeypatch.setenv("KIT_PROFILE", "quick")
-    with pytest.raises(ValueError, match=r"in the quick profile: .*first"):
-        studies.run(tiny.study(note)).save(tmp_path / "quick.json")
+    with pytest.raises(ValueError, match=r"quick profile: first"):
+        studies.run(tiny.study(note), only="first").save(tmp_path / "quick.json")
+    assert [path.name for path in tmp_path.glob("*.json")] == []
 
 
 @pytest.mark.parametrize(
@@ -270,7 +392,8 @@ def test_only_whole_full_runs_are_recorded(note, tmp_path, monkeypatch):
         ({"only": "fourth"}, "no experiment of 'tiny' is called 'fourth'; it has: first; second; third"),
         ({"only": ["first", "x*"]}, "'x\\*'"),
         ({"seeds": ()}, "give at least one whole number"),
-        ({"seeds": (0.5,)}, "give at least one whole number"),
+        ({"seeds": (0.5,)}, "seed=0.5; it must be a whole number of at least 0"),
+        ({"on_error": "stop"}, "on_error='stop'; it must be record or raise"),
     ],
 )
 def test_bad_arguments_are_one_line(arguments, message, note):
@@ -344,8 +467,9 @@ def test_the_comparison_has_its_nine_nets():
         else:
             assert (net.learning_rate, net.patience) == (0.002, 10 if "converged" in name else None)
             assert row.optimizer is None
-    reported = {name: row.reported["accuracy"] for name, row in rows.items()}
-    assert reported["3 layers, tanh: by hand"] == reported["3 layers, tanh: Keras, converged"] == 0.5101
+    reported = {name: row.reported["accuracy"] for name, row in rows.items() if row.of is None}
+    assert reported["3 layers, tanh: by hand"] == 0.5101 and len(reported) == 10
+    assert rows["3 layers, tanh: Keras, converged"].of == "3 layers, tanh: by hand"
     assert (reported["CNN"], reported["CNN, 60,000 images"]) == (0.8576, 0.9001)
     # 281 updates an epoch: 2,000 of them, 1,000, and by the minutes 1000 * 56 / 18
     epochs = [rows[f"{net}: Keras"].epochs for net in ("1 layer, ReLU", "3 layers, ReLU", "3 layers, Leaky ReLU")]
@@ -393,13 +517,13 @@ def test_a_hand_written_net_is_a_row_like_another(note):
     alone = numpy_net(None, None, learning_rate=0.5, epochs=6, batch_size=20, random_state=1)
     alone.fit(data.train.x[:180], data.train.y[:180], (data.train.x[180:], data.train.y[180:]))
     record = results.records[1]
-    assert record["metrics"]["accuracy"] == alone.score(*data.test) > 0.5
+    assert record["metrics"]["accuracy"] == pytest.approx(alone.score(*data.test)) and alone.score(*data.test) > 0.5
     assert record["metrics"]["loss"] == pytest.approx(
         -np.log(alone.predict_proba(data.test.x)[range(100), data.test.y]).mean(), rel=1e-5
     )
     assert record["history"]["val_accuracy"] == pytest.approx(alone.history_["val_accuracy"], rel=1e-4)
     assert record["parameters"] == (16 + 1) * 8 + (8 + 1) * 3 and record["epochs"] == 6
-    assert record["engine"] == "NumPy" and np.sum(record["confusion_matrix"]) == 100
+    assert record["engine"] == "NumpyMLP.fit" and np.sum(record["confusion_matrix"]) == 100
     assert studies.run(study, seeds=(0, 1)).records == results.records  # from the ledger: the seconds are the same
     assert results.records[0]["metrics"] != record["metrics"]
 
@@ -425,10 +549,217 @@ def test_a_row_may_have_data_of_its_own(note):
     def missing(source):
         raise FileNotFoundError("no such folder")
 
-    missing_one = dataclasses.replace(study, experiments=(study.experiments[1], dataclasses.replace(own, data=missing)))
-    with pytest.raises(FileNotFoundError):
-        studies.run(missing_one)
-    assert fits(note) == 2  # it was said before anything was trained
+    absent = dataclasses.replace(own, data=missing)
+    results = studies.run(dataclasses.replace(study, experiments=(study.experiments[0], absent)))
+    assert results.statuses().status.item() == "failed: FileNotFoundError: no such folder"
+    with pytest.raises(FileNotFoundError):  # nothing can be fitted: it is said at once
+        studies.run(dataclasses.replace(study, experiments=(absent,)))
+
+
+@pytest.mark.slow
+def test_each_dataset_is_loaded_once_and_only_one_is_held(note):
+    loads = []
+
+    def loader(number):
+        def load(source):
+            loads.append(number)
+            return tiny.data(source).take(100 + number, seed=0)
+
+        return load
+
+    row = dataclasses.replace(tiny.study(note).experiments[0], epochs=1)
+    rows = [dataclasses.replace(row, name=f"{place}", data=loader(place % 3)) for place in range(4)]
+    rows[3] = dataclasses.replace(rows[3], data=rows[0].data)
+    results = studies.run(dataclasses.replace(tiny.study(note), experiments=tuple(rows)), seeds=(0, 1))
+    assert loads == [0, 1, 2]
+    assert [(r["seed"], r["experiment"]) for r in results.records] == [(s, f"{p}") for s in (0, 1) for p in range(4)]
+    assert not running._LOADED
+
+
+def test_data_may_follow_the_seed(note):
+    seen = note.with_name("seen")
+
+    def load(source, seed):
+        seen.open("a").write(f"{seed} ")
+        return tiny.data(source).hold_out(0.2, seed=seed)
+
+    study = dataclasses.replace(tiny.study(note), data=load)
+    rows = [dataclasses.replace(study.experiments[0], validation_split=0.0, epochs=1, seeds=(0, 5))]
+    results = studies.run(dataclasses.replace(study, experiments=tuple(rows)), seeds=(0, 1))
+    assert seen.read_text() == "0 1 5 " and [r["seed"] for r in results.records] == [0, 1, 5]
+    assert len({r["definition"] for r in results.records}) == 1  # one row, whatever the seed makes of it
+
+
+def test_another_source_is_another_dataset(note, monkeypatch):
+    origins = []
+    for source in ("synthetic", "real"):
+        monkeypatch.setenv("KIT_SOURCE", source)
+        origins += [record["origin"] for record in studies.run(tiny.study(note), only="first").records]
+    assert origins == ["synthetic", "real"]
+
+
+@pytest.mark.parametrize(
+    "judged, message",
+    [
+        ("acuracy", "'first' is judged by 'acuracy'; it has: loss, accuracy, val_loss, val_accuracy, train_loss"),
+        ("val_f1", "'first' is judged by 'val_f1'"),
+    ],
+)
+def test_a_misspelt_metric_is_found_before_training(judged, message, note):
+    with pytest.raises(ValueError, match=message):
+        studies.run(dataclasses.replace(tiny.study(note), metric=judged))
+    assert fits(note) == 0
+
+
+def test_a_metric_of_a_split_that_is_not_there_is_found_before_training(note):
+    study = tiny.study(note)
+    row = dataclasses.replace(study.experiments[0], validation_split=0.0, metric="val_accuracy")
+    results = studies.run(dataclasses.replace(study, experiments=(row,)))
+    assert "is judged by 'val_accuracy'; it has: loss, accuracy, train_loss" in results.statuses().status.item()
+    assert fits(note) == 0
+
+
+def test_every_labelled_split_is_judged_by_the_same_metrics(note):
+    study = dataclasses.replace(tiny.study(note), metric="val_accuracy")
+    by_hand = Experiment(name="by hand", build=numpy_net, epochs=2, validation_split=0.1)
+    results = studies.run(dataclasses.replace(study, experiments=(study.experiments[0], by_hand)))
+    for record in results.records:
+        assert set(record["metrics"]) == {f"{p}{m}" for p in ("", "val_", "train_") for m in ("loss", "accuracy")}
+    assert results.table().reproduced.notna().all()
+    net = results.records[0]
+    assert net["metrics"]["val_accuracy"] == pytest.approx(net["history"]["val_accuracy"][-1], abs=1e-4)
+
+
+def test_a_metric_with_several_values_has_a_name_for_each(note):
+    study = tiny.study(note)
+    row = dataclasses.replace(
+        study.experiments[0], metrics=(keras.metrics.F1Score,), loss="categorical_crossentropy", metric="f1_score_2"
+    )
+    one_hot = dataclasses.replace(study, data=one_hot_data, experiments=(row,))
+    (record,) = studies.run(one_hot, on_error="raise").records
+    assert {"f1_score_0", "f1_score_1", "f1_score_2"} < set(record["metrics"])
+
+
+def one_hot_data(source=None):
+    data = tiny.data(source)
+    train, test = (split._replace(y=np.eye(3)[split.y]) for split in (data.train, data.test))
+    return dataclasses.replace(data, task="multilabel", train=train, test=test)
+
+
+def test_any_classifier_is_a_row(note):
+    rows = (
+        Experiment(name="logistic", build=lambda *_: LogisticRegression(max_iter=500)),
+        Experiment(name="network", build=lambda *_: MLPClassifier((8,), max_iter=300, learning_rate_init=0.01)),
+        Experiment(name="forest", build=lambda *_: RandomForestClassifier(10)),
+        Experiment(name="support", build=lambda *_: LinearSVC()),
+    )
+    results = studies.run(dataclasses.replace(tiny.study(note), experiments=rows), seeds=(1,), on_error="raise")
+    records, data = {record["experiment"]: record for record in results.records}, tiny.data()
+    flat = data.train.x.reshape(200, -1)
+    alone, test = LogisticRegression(max_iter=500, random_state=1).fit(flat, data.train.y), data.test.x.reshape(100, -1)
+    assert records["logistic"]["metrics"]["accuracy"] == pytest.approx(alone.score(test, data.test.y))
+    assert records["logistic"]["parameters"] == 16 * 3 + 3 and records["forest"]["parameters"] is None
+    assert records["network"]["parameters"] == 16 * 8 + 8 + 8 * 3 + 3 and records["network"]["epochs"] > 1
+    assert all(record["metrics"]["accuracy"] > 0.6 for record in records.values())
+    loss = log_loss(data.test.y, alone.predict_proba(test))
+    assert records["logistic"]["metrics"]["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def two_classes(source=None):
+    data = tiny.data(source)
+    train, test = (split._replace(y=(split.y > 0).astype(int)) for split in (data.train, data.test))
+    return dataclasses.replace(data, classes=("dark", "bright"), train=train, test=test)
+
+
+def test_one_sigmoid_tells_two_classes(note):
+    row = Experiment(
+        name="sigmoid", build=sigmoid, optimizer=partial(keras.optimizers.SGD, 0.5), epochs=20,
+        loss=keras.losses.BinaryCrossentropy(label_smoothing=0.01),
+    )  # fmt: skip
+    results = studies.run(dataclasses.replace(tiny.study(note), data=two_classes, experiments=(row,)))
+    matrix = results.confusion_matrices()["sigmoid"]
+    accuracy = results.records[0]["metrics"]["accuracy"]
+    assert np.trace(matrix) / 100 == pytest.approx(accuracy) and accuracy > 0.7
+    assert matrix.sum(axis=0).all()  # both classes are predicted
+
+
+def sigmoid(input_shape, classes):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(1, "sigmoid")])
+
+
+def test_sets_of_twelve_labels_take_no_more_room_than_the_images():
+    rng = np.random.default_rng(0)
+    true, scores = rng.integers(0, 2, (300, 12)), rng.random((300, 12))
+    many = dataclasses.replace(tiny.data(), task="multilabel", classes=tuple("abcdefghijkl"))
+    held = nets.errors(many, true, scores)
+    assert len(json.dumps(held)) < 30_000 and sum(count for *_, count in held["label_sets"]) == 300
+    results = made_up({"first": [0.5]}, **held)
+    results = dataclasses.replace(results, classes=many.classes)
+    ours, found = results.labels("first")
+    assert sorted(map(tuple, np.hstack([ours, found]))) == sorted(map(tuple, np.hstack([true, scores >= 0.5])))
+
+
+def test_the_best_and_the_last_weights_are_both_judged(note):
+    stops = partial(keras.callbacks.EarlyStopping, "val_accuracy", patience=3)
+    row = partial(Experiment, build=models.mlp, optimizer=partial(keras.optimizers.SGD, 0.3), epochs=8,
+                  validation_split=0.1)  # fmt: skip
+    restores = partial(stops, restore_best_weights=True)
+    rows = (row(name="last", callbacks=(stops,)), row(name="best", callbacks=(restores,)))
+    last, best = studies.run(dataclasses.replace(tiny.study(note), experiments=rows)).records
+    assert last["weights"] == best["weights"] and last["weights"]["best"] != last["weights"]["last"]
+    for record, which in ((last, "last"), (best, "best")):
+        assert {name: record["metrics"][name] for name in ("loss", "accuracy")} == record["weights"][which]
+
+
+def test_curves_of_the_test_images_may_be_watched(note):
+    row = Experiment(
+        name="watched", build=models.mlp, optimizer=keras.optimizers.SGD, epochs=2, watch="test", metric="accuracy"
+    )
+    study = dataclasses.replace(tiny.study(note), experiments=(row, dataclasses.replace(row, name="not", watch=None)))
+    watched, plain = studies.run(study).records
+    assert set(watched["history"]) == {"loss", "accuracy", "test_loss", "test_accuracy"}
+    assert watched["metrics"] == plain["metrics"]  # nothing is chosen by them
+    assert watched["history"]["test_accuracy"][-1] == pytest.approx(watched["metrics"]["accuracy"], abs=1e-4)
+
+
+def test_some_misclassified_images_are_named(note):
+    record = studies.run(tiny.study(note), only="first").records[0]
+    y = tiny.data().test.y
+    wrong = 100 - np.trace(record["confusion_matrix"])
+    assert len(record["misclassified"]) == min(wrong, nets.MISCLASSIFIED) > 0
+    assert all(y[index] == true != found for index, true, found in record["misclassified"])
+
+
+def test_what_cannot_be_described_is_fitted_and_not_kept(note, tmp_path):
+    lock = threading.Lock()
+
+    def build(input_shape, classes):
+        with lock:
+            return models.mlp(input_shape, classes)
+
+    study = tiny.study(note)
+    row = dataclasses.replace(study.experiments[0], build=build)
+    with pytest.warns(UserWarning, match="first: .*lock.* is not kept"):
+        (record,) = studies.run(dataclasses.replace(study, experiments=(row,))).records
+    assert record["status"] == "finished" and record["kept"] is False
+    assert not list((tmp_path / "runs").rglob("*.json"))
+
+
+def test_a_record_that_cannot_be_written_stays_in_the_table(note, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr("kit.studies.ledger.files.writing", full)
+    with pytest.warns(UserWarning, match="no space left on device"):
+        results = studies.run(tiny.study(note), only="first")
+    assert results.table().seeds["first"] == 1 and results.records[0]["kept"] is False
+
+
+def test_a_ledger_that_cannot_be_written_is_said_before_training(note, tmp_path):
+    (tmp_path / "runs").write_text("a file, where the folder would be")
+    with pytest.raises((OSError, ValueError)) as error:
+        studies.run(tiny.study(note))
+    assert "\n" not in str(error.value) and fits(note) == 0
 
 
 STUDIES = [name for name in reports.names() if isinstance(reports.get(name), studies.Study)]
@@ -441,8 +772,13 @@ def test_recorded_results_are_whole_and_full(name):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         results = reports.recorded(name)
-    table = results.table()
-    assert list(table.index) == [e.name for e in results.study.experiments]
+    table = pd.concat([results.table(), results.readings()])
+    assert {*table.index, *results.missing()} == {e.name for e in results.study.experiments}
     stated = table.reported_parameters.notna()
     assert (table.parameters[stated] == table.reported_parameters[stated]).all()
     assert all(record["profile"] == "full" for record in results.records)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
+def test_recorded_results_are_strict_json(path):
+    json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))

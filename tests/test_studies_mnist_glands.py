@@ -129,8 +129,10 @@ def test_a_run_of_segmentation_keeps_the_dice_of_every_split_and_image():
     results = studies.run(tiny)
     (record,) = results.records
     assert record["status"] == "finished"
-    assert set(record["metrics"]) == {"loss", "dice", "val_loss", "val_dice", "test_b_loss", "test_b_dice"}
-    assert len(record["dice_by_image"]) == 6
+    assert set(record["metrics"]) == {
+        f"{split}{name}" for split in ("", "val_", "train_", "test_b_") for name in ("loss", "dice")
+    }
+    assert len(record["dice_by_image"]) == len(record["object_f1_by_image"]) == 6
     assert np.mean(record["dice_by_image"]) == pytest.approx(record["metrics"]["dice"], abs=1e-4)
     assert results.table("val_dice").loc["one", "reported"] == 0.5
     assert results.table().loc["one", "verdict"] == "not comparable"  # the report gives no figure for the test split
@@ -165,7 +167,7 @@ def test_a_run_of_labels_is_judged_on_validation_where_the_test_labels_are_missi
     )  # fmt: skip
     results = studies.run(tiny)
     (record,) = results.records
-    assert set(record["metrics"]) == {"val_loss", "val_f1"}
+    assert set(record["metrics"]) == {"val_loss", "val_f1", "train_loss", "train_f1"}
     true, predicted = results.labels("one")
     assert sorted(map(tuple, true)) == sorted(map(tuple, made.validation.y))
     score = f1_score(true, predicted, average="micro")

@@ -1,7 +1,10 @@
-"""What is learned from: `load` a dataset by name, for real or synthetic; `cards` say what each is and who made it."""
+"""What is learned from: `load` a dataset, real or synthetic, or take one's own; `cards` say what each is."""
 
+from .arrays import from_arrays
+from .card import Card, File
 from .dataset import Dataset, Split
+from .folder import from_folder
 from .registry import cards, names
 from .sources import load
 
-__all__ = ["Dataset", "Split", "cards", "load", "names"]
+__all__ = ["Card", "Dataset", "File", "Split", "cards", "from_arrays", "from_folder", "load", "names"]

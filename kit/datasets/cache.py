@@ -11,7 +11,7 @@ from .dataset import Split
 
 def path(card):
     """The card's file."""
-    return files.cache() / f"{card.name}_{card.image_shape[0]}.npz"
+    return files.cache() / f"{'_'.join(map(str, (card.name, *card.image_shape[:1])))}.npz"
 
 
 def folder(card):
@@ -28,10 +28,11 @@ def read(card):
         with zipfile.ZipFile(file) as archive, np.load(file, allow_pickle=False) as arrays:
             if archive.testzip() is not None:  # NumPy alone checks no sums when a header lies about the shape
                 raise ValueError("wrong checksum")
-            splits = {name: Split(arrays[f"{name}_x"], arrays[f"{name}_y"]) for name in card.counts}
+            names = card.counts or {name[:-2]: len(array) for name, array in arrays.items()}
+            splits = {name: Split(arrays[f"{name}_x"], arrays.get(f"{name}_y")) for name in names}
         for name, (x, y) in splits.items():
-            if x.shape != (card.counts[name], *card.image_shape) or len(y) != len(x):
-                raise ValueError(f"{name} images {x.shape}, labels {y.shape}")
+            if x.shape != (names[name], *(card.image_shape or x.shape[1:])) or (y is not None and len(y) != len(x)):
+                raise ValueError(f"{name} images {x.shape}, labels {np.shape(y)}")
         return splits
     except (OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         files.set_aside(file, error, "made anew")
@@ -43,7 +44,8 @@ def write(card, splits):
     file = path(card)
     try:
         with files.writing(file) as part:
-            np.savez(part, **{f"{name}_{of}": getattr(split, of) for name, split in splits.items() for of in "xy"})
+            arrays = {f"{name}_{of}": array for name, split in splits.items() for of, array in zip("xy", split)}
+            np.savez(part, **{name: array for name, array in arrays.items() if array is not None})
     except OSError as error:
         files.warn(
             f"{card.name} is loaded but not kept: cannot write {file} ({error.strerror or error}); set "

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from numbers import Integral, Real
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
+from ..checks import whole
 from .card import Card
 
 
@@ -25,15 +26,17 @@ class Split(NamedTuple):
 class Dataset:
     """What a model learns from. Its methods return a new Dataset and leave this one as it is.
 
-    train, test: Split. `x` (n, height, width, channels), uint8 from 0 to 255 as loaded. For a multiclass task `y` is
-        int64 (n,), an index into `classes`; for segmentation uint8 (n, height, width, 1), that of each pixel; for a
-        multilabel task uint8 (n, labels) of 0 and 1. None where the test labels are not public (mri).
+    train, test: Split. `x` (n, height, width, channels), uint8 from 0 to 255 as loaded; one's own arrays may be
+        (n, features) and of another dtype. For a multiclass task `y` is int64 (n,), an index into `classes`; for
+        segmentation uint8 (n, height, width, 1), that of each pixel; for a multilabel task uint8 (n, labels) of 0 and
+        1. None where the test labels are not known (mri).
     validation: Split, or None.
     classes: the names of the classes or labels.
     task: "multiclass", "multilabel" or "segmentation".
     card: what is known of the dataset (addresses, licence, citation).
     origin: "real" (its hashes are the official ones; for glas and mri, which have none, see `kit.datasets.glas.read`
-        and `kit.datasets.mri.read`), "real, unverified" or "synthetic"; every result says it.
+        and `kit.datasets.mri.read`), "real, unverified", "own" (from_arrays, from_folder) or "synthetic", which is no
+        evidence. Every result says it, and whatever a method makes of a Dataset keeps it.
     extra: what else the set brings to evaluate on, {name: Split}; of glas "test_b", of most sets nothing.
     """
 
@@ -71,7 +74,7 @@ class Dataset:
             raise ValueError(f"fraction is {fraction!r}; it should be between 0 and 1 and leave images on both sides")
         if stratify and self.task == "segmentation":
             raise ValueError("masks have no classes to stratify by: pass stratify=False")
-        seed = _whole("seed", seed, 0, 2**32 - 1)
+        seed = whole("seed", seed, 0, 2**32 - 1)
         try:
             kept, held = train_test_split(
                 np.arange(count),
@@ -89,7 +92,7 @@ class Dataset:
         Raises ValueError unless n is from 1 to the number of training images.
         """
         count = len(self.train.x)
-        n, seed = _whole("n", n, 1, count), _whole("seed", seed, 0, 2**32 - 1)
+        n, seed = whole("n", n, 1, count), whole("seed", seed, 0, 2**32 - 1)
         chosen = np.random.default_rng(seed).choice(count, n, replace=False)
         return replace(self, train=self.train.at(chosen))
 
@@ -102,25 +105,32 @@ class Dataset:
     def standardized(self):
         """Pixels as float32, less the mean of the training pixels and divided by their standard deviation.
 
-        Each channel by its own two figures, which come from the training split alone and serve for all splits.
-        Takes pixels as loaded or scaled; the outcome is the same.
+        Each channel (of flat x each feature) by its own two figures, which come from the training split alone and serve
+        for all splits. Takes pixels as loaded or scaled; the outcome is the same. A channel of one value becomes 0.
         """
-        axes = (0, 1, 2)
+        axes = tuple(range(self.train.x.ndim - 1))
         mean = self.train.x.mean(axis=axes, dtype=np.float64)
         centred = np.subtract(self.train.x, mean, dtype=np.float32)
         sd = np.sqrt(np.square(centred, out=centred).mean(axis=axes, dtype=np.float64))
-        if not np.all(sd > 0):
+        if not np.any(sd > 0):
             raise ValueError("the training images are all of one brightness; they cannot be standardized")
+        sd[sd == 0] = 1
         mean, sd = mean.astype(np.float32), sd.astype(np.float32)
         return self.map(lambda x: np.subtract(x, mean, dtype=np.float32) / sd)
 
     def map(self, function):
-        """Put `function(x)` in place of the images `x` (n, ...) of every split; labels stay as they are."""
+        """Put `function(x)` in place of the images `x` (n, ...) of every split; labels and origin stay as they are.
+
+        function: gives a NumPy array of as many images, (n, ...), and leaves `x` itself as it is. It is called with the
+            images of one split at a time, so what it learns of them (a mean) is not the same for all.
+        Raises ValueError where it gives anything else.
+        """
         changed = {name: split._replace(x=function(split.x)) for name, split in self._splits().items()}
+        for name, (x, _) in changed.items():
+            count = len(self._splits()[name].x)
+            if not isinstance(x, np.ndarray) or x.shape[:1] != (count,):
+                found = f"an array of {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
+                raise ValueError(
+                    f"function gives {found} for the {name} images; it must be a NumPy array of ({count}, ...)"
+                )
         return replace(self, extra={name: changed.pop(name) for name in self.extra}, **changed)
-
-
-def _whole(name, value, low, high):
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; it should be a whole number from {low} to {high}")
-    return int(value)

@@ -78,10 +78,11 @@ def _resume(card, file, path):
         how = f"broke off after {had:,} bytes, from where the next goes on" if had else "failed"
         reason = getattr(error, "reason", error)
         raise FileNotFoundError(f"the download of {address} {how} ({reason}). {by_hand(card)}") from None
-    found = files.checksum(part, file.hash)
-    if found != file.hash:
+    complaints = file.complaints(part)
+    if complaints:
         part.unlink()
-        raise ValueError(f"{address} came with {found}, not the official {file.hash}. {by_hand(card)}")
+        wrong = complaints[0].replace(str(part), address)
+        raise ValueError(f"the download of {card.name} is not the official one: {wrong}. {by_hand(card)}")
     files.keep(part, path)
 
 
@@ -100,8 +101,8 @@ def _save(answer, part, done):
 def by_hand(card):
     """How to do without the download, in one line."""
     listed = ", ".join(f"{file.name} ({'unpacked, ' * file.name.endswith('.gz')}{file.hash})" for file in card.files)
-    folder = data_folder(card) or f"$KIT_DATA/{card.folder}, KIT_DATA being any folder"
-    return f'By hand: put {listed} from {card.address} into {folder}; or pass source="synthetic"'
+    where = f"{data_folder(card)}, KIT_DATA being any folder{card.instead}"
+    return f"By hand: put {listed} from {card.address} into {where}"
 
 
 def _knock(card):

@@ -3,14 +3,15 @@
 The set is for research only: its user fetches and unpacks it, and the kit neither downloads nor keeps it.
 """
 
-import csv
 import re
-from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from . import tables
 from .card import data_folder
 from .dataset import Split
+from .pictures import opened
 from .synthetic import glands
 
 FILES = {"train": "train", "test": "testA", "test_b": "testB"}  # a split, and how its files' names begin
@@ -32,11 +33,9 @@ def read(folder, card):
     Raises FileNotFoundError for what is not there, and ValueError for what is not as it should be.
     """
     _read_grades(folder, card)
-    side, splits, shapes = card.image_shape[0], {}, []
+    splits, shapes = {}, []
     for split, names in _names(card).items():
-        pairs = (_pair(folder, name) for name in names)  # one at a time: they are large
-        small = [(_averaged(image, side), _nearest(mask, side), mask.shape) for image, mask in pairs]
-        x, y, of = zip(*small)
+        x, y, of = zip(*(_small(folder, name, card.image_shape[0]) for name in names))  # one at a time: they are large
         splits[split] = Split(np.stack(x), np.stack(y)[..., None])
         shapes += of
     width, height = _SIZE
@@ -97,17 +96,15 @@ def _check_names(folder, card):
 
 
 def _read_grades(folder, card):
-    """{split: array of words (n,)} from the table of a folder that holds all files; None is that of no $KIT_DATA."""
-    folder = folder or Path(f"$KIT_DATA/{card.folder}")  # to be named as what is missing
+    """{split: array of words (n,)} from the table of a folder that holds all files."""
     _check_names(folder, card)
     path = folder / "Grade.csv"
-    rows = [[cell.strip() for cell in row] for row in csv.reader(path.read_text("utf-8-sig", "replace").splitlines())]
-    heads = [head.lower() for head in rows[0]] if rows else []
+    table = tables.read(path).rename(columns=str.lower)
     # The official table has the columns "name", "patient ID", "grade (GlaS)", and a finer grade of an earlier paper.
-    at = next((i for i, head in enumerate(heads) if head.startswith("grade")), None)
-    if at is None or "name" not in heads:
-        raise ValueError(f"{path} has the columns {', '.join(heads) or 'of nothing'}; it should have name and grade")
-    known = {row[heads.index("name")]: row[at] for row in rows[1:] if len(row) == len(heads)}
+    at = next((head for head in table if head.startswith("grade")), None)
+    if at is None or "name" not in table:
+        raise ValueError(f"{path} has the columns {', '.join(table)}; it should have name and grade")
+    known = dict(zip(table["name"], table[at]))
     for name in (name for of in _names(card).values() for name in of):
         if known.get(name) not in GRADES:
             raise ValueError(
@@ -118,8 +115,8 @@ def _read_grades(folder, card):
     return {split: np.array([known[name] for name in of]) for split, of in _names(card).items()}
 
 
-def _pair(folder, name):
-    """An image (height, width, 3) and its mask (height, width), True in the glands."""
+def _small(folder, name, side):
+    """An image and its mask, 1 in the glands, made small, and the size that they had."""
     image_path, mask_path = folder / f"{name}.bmp", folder / f"{name}_anno.bmp"
     image, mask = _decode(image_path), _decode(mask_path)
     if image.shape != (*mask.shape, 3):
@@ -132,18 +129,13 @@ def _pair(folder, name):
             f"{mask_path} has the values {mask.min()} to {mask.max()}; it should have both background (0) and glands "
             "(from 1)"
         )
-    return image, mask > 0
+    return _averaged(image, side), _nearest(mask > 0, side), mask.shape
 
 
 def _decode(path):
     """The numbers in an image file as they are: a mask's own, not the colours of its palette."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({type(error).__name__}): unpack it again") from None
+    with opened(path) as image:
+        return np.asarray(image)
 
 
 def _averaged(image, side):
@@ -155,5 +147,4 @@ def _averaged(image, side):
 
 def _nearest(mask, side):
     """Resize a mask (height, width) to uint8 (side, side), by the pixel under the middle of each."""
-    rows, columns = (((np.arange(side) + 0.5) * (length / side)).astype(int) for length in mask.shape)
-    return mask[np.ix_(rows, columns)].astype(np.uint8)
+    return np.asarray(Image.fromarray(mask.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST))

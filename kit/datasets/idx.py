@@ -20,12 +20,10 @@ def read(folder, card):
     that is cut short, is no gzip or IDX file, or does not fit the card or its companion.
     """
     contents, complaints = {}, []
-    for name, expected in card.files:
-        path = _find(folder, name, card)
+    for file in card.files:
+        path = _find(folder, file.name, card)
         contents[path] = _unpack(path, card)
-        found = files.checksum(contents[path], expected)
-        if found != expected:
-            complaints.append(f"{path} has the content {found}, not the official {expected}")
+        complaints += file.complaints(path, files.checksum(contents[path], file.hash))
     paths = list(contents)
     return {"train": _split(contents, *paths[:2], card), "test": _split(contents, *paths[2:], card)}, complaints
 
@@ -56,7 +54,7 @@ def _find(folder, name, card):
         if path.is_file():
             return path
     raise FileNotFoundError(
-        f'{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it, or pass source="synthetic"'
+        f"{folder} holds neither {plain}.gz nor {plain}: fetch {card.address}{name} into it{card.instead}"
     )
 
 

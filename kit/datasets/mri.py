@@ -14,17 +14,17 @@ be unique in their table only. Other columns of a table, and files in a folder t
 
 import contextlib
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from .. import files, progress
-from . import cache
+from .. import files
+from . import cache, tables
 from .card import data_folder
 from .dataset import Split
+from .pictures import decoded, opened, reading
 
 LABELS = ("label1", "label2", "label3")
 IMAGES = (".png", ".jpg", ".npy")
@@ -45,7 +45,6 @@ def read(folder, card):
 
     Raises FileNotFoundError for what is not there, and ValueError for what is not as it should be.
     """
-    folder = folder or Path(f"$KIT_DATA/{card.folder}")  # to be named as what is missing
     for path in (folder / f"{name}{ending}" for name in card.counts for ending in (".csv", "")):
         if not path.exists():
             raise FileNotFoundError(
@@ -54,10 +53,9 @@ def read(folder, card):
                 f"and test/ an image for each row, ID{', ID'.join(IMAGES)}, into {folder}, KIT_DATA being any folder; "
                 'or pass source="synthetic"'
             )
-    tables = {name: _table(folder / f"{name}.csv", labels_needed=name != "test") for name in card.counts}
-    found = {name: _match(folder / name, ids) for name, (ids, _) in tables.items()}
-    x = _decoded(found, card)
-    splits = {name: Split(x[name], labels) for name, (_, labels) in tables.items()}
+    rows = {name: _table(folder / f"{name}.csv", labels_needed=name != "test") for name in card.counts}
+    x = _decoded({name: _match(folder / name, ids) for name, (ids, _) in rows.items()}, card)
+    splits = {name: Split(x[name], labels) for name, (_, labels) in rows.items()}
     return splits, _unlike_the_report(splits, card)
 
 
@@ -93,35 +91,16 @@ def write_submission(path, data, predicted):
 
 def _table(path, labels_needed):
     """A table's ids, {id: line} in order, and its labels uint8 (n, 3) or None."""
-    import pandas as pd
-
-    try:
-        rows = pd.read_csv(
-            path, header=None, dtype=str, keep_default_na=False, skip_blank_lines=False, encoding="utf-8-sig",
-            engine="python",  # tells a missing cell from an empty one
-        )  # fmt: skip
-    except ValueError as error:  # of Pandas and of Python's decoder
-        raise ValueError(f"{path} is no table of comma-separated text: {str(error).splitlines()[0]}") from None
-    rows.index += 1
-    rows = rows.dropna(how="all").apply(lambda cells: cells.str.strip())
-    if len(rows) < 2:
-        raise ValueError(f"{path} has no rows below its columns' names")
-    heads = rows.iloc[0].tolist()
-    table = rows[1:].set_axis(heads, axis=1)
+    table = tables.read(path)
+    heads = list(table)
     wanted = list(LABELS) if labels_needed or set(LABELS) & set(heads) else []
     wrong = [head for head in ("id", *wanted) if heads.count(head) != 1]
     if wrong:
         raise ValueError(f"{path} should have one column each of {', '.join(wrong)}; it has {', '.join(heads)}")
-    faults = {
-        f"should have {len(heads)} cells, as the first line": table.isna().any(axis=1),
-        "should have an id": table["id"] == "",
-        "should have an id that is not in a line above": table["id"].duplicated(),
-        **{f"should have 0 or 1 as {label}": ~table[label].isin(["0", "1"]) for label in wanted},
-    }
-    for fault, found in faults.items():
-        if found.any():
-            line = found.idxmax()
-            raise ValueError(f"{path}, line {line}: {','.join(table.loc[line].dropna())!r} {fault}")
+    tables.refuse(path, table, table["id"] == "", "should have an id")
+    tables.refuse(path, table, table["id"].duplicated(), "should have an id that is not in a line above")
+    for label in wanted:
+        tables.refuse(path, table, ~table[label].isin(["0", "1"]), f"should have 0 or 1 as {label}")
     return dict(zip(table["id"], table.index)), (table[wanted] == "1").to_numpy(np.uint8) if wanted else None
 
 
@@ -173,27 +152,21 @@ def _decoded(found, card):
 def _decode(paths, card):
     """Images uint8 (n, height, width, 3), with a progress bar where someone looks on."""
     x = np.empty((len(paths), *card.image_shape), np.uint8)
-    with ThreadPoolExecutor() as threads:
-        images = threads.map(partial(_image, shape=card.image_shape), paths)
-        for i, image in enumerate(progress.bar(iterable=images, total=len(paths), desc=card.title, unit="image")):
-            x[i] = image
+    for i, image in enumerate(decoded(partial(_image, shape=card.image_shape), paths, card.title)):
+        x[i] = image
     return x
 
 
 def _image(path, shape):
     """A file's image, (height, width, 3) or (height, width, 1)."""
-    from PIL import Image
-
-    try:
-        if path.lower().endswith(".npy"):
+    path = Path(path)
+    if path.suffix.lower() == ".npy":
+        with reading(path):
             image = np.asarray(np.load(path, allow_pickle=False))
-        else:
-            with Image.open(path) as opened:
-                # A palette's numbers are no brightness, and single bits no uint8.
-                image = np.asarray(opened.convert("RGB") if opened.mode in ("P", "1") else opened)
-    except (ValueError, SyntaxError, EOFError, OSError, MemoryError, Image.DecompressionBombError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"{path} cannot be read as an image: {reason}") from None
+    else:
+        with opened(path) as picture:
+            # A palette's numbers are no brightness, and single bits no uint8.
+            image = np.asarray(picture.convert("RGB") if picture.mode in ("P", "1") else picture)
     if image.dtype != np.uint8 or image.shape not in (shape, shape[:2], (*shape[:2], 1)):
         raise ValueError(f"{path} is {image.dtype} of {image.shape}; it should be uint8 of {shape}, or grey")
     return image if image.ndim == 3 else image[..., None]

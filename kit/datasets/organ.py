@@ -23,17 +23,15 @@ def read(folder, card, mapped=False):
     Raises FileNotFoundError for a missing file, and ValueError for one that is cut short, lacks an array, holds pickled
     objects, or does not fit the card.
     """
-    name, expected = card.files[0]
-    path = folder / name
+    (file,) = card.files
+    path = folder / file.name
     if not path.is_file():
-        raise FileNotFoundError(
-            f'{folder} lacks {name}: fetch {card.address}{name} into it, or pass source="synthetic"'
-        )
-    found = files.checksum(path, expected)
-    complaints = [f"{path} has the content {found}, not the official {expected}"] * (found != expected)
+        raise FileNotFoundError(f"{folder} lacks {file.name}: fetch {card.address}{file.name} into it{card.instead}")
+    found = files.checksum(path, file.hash)
+    complaints = file.complaints(path, found)
 
     with _opened(path, card) as archive:
-        headers = {file.removesuffix(".npy"): _header(archive, file) for file in archive.namelist()}
+        headers = {name.removesuffix(".npy"): _header(archive, name) for name in archive.namelist()}
     _check(headers, path, card)
     with _opened(path, card) as archive:
         labels = {split: _load(archive, f"{key}_labels.npy")[:, 0].astype(np.int64) for split, key in KEYS.items()}
@@ -47,8 +45,8 @@ def read(folder, card, mapped=False):
     splits = {}
     with _opened(path, card) as archive:
         for split, key in KEYS.items():
-            file = f"{key}_images.npy"
-            x = _mapped(archive, file, unpacked) if mapped else _load(archive, file)
+            name = f"{key}_images.npy"
+            x = _mapped(archive, name, unpacked) if mapped else _load(archive, name)
             splits[split] = Split(x[..., None], labels[split])
     return splits, complaints
 

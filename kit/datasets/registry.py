@@ -137,11 +137,12 @@ def names():
 
 
 def find(name, image_size=None):
-    """The card of a dataset, in that image size (pixels a side) or in its first. Raises ValueError."""
-    known = [card for card in cards if card.name == name]
+    """The card of a dataset, or a card itself, in that image size (pixels a side) or its first. Raises ValueError."""
+    known = [name] if isinstance(name, Card) else [card for card in cards if card.name == name]
     if not known:
         raise ValueError(f"unknown dataset {name!r}: known are {', '.join(names())}")
-    sizes = [card.image_shape[0] for card in known]
-    if image_size is not None and image_size not in sizes:
-        raise ValueError(f"image_size is {image_size!r}; {name} has images of {' or '.join(map(str, sizes))} pixels")
-    return known[0 if image_size is None else sizes.index(image_size)]
+    sized = {None: known[0], **{card.image_shape[0]: card for card in known if card.image_shape}}
+    if image_size not in sized:
+        sizes = " or ".join(str(size) for size in sized if size)
+        raise ValueError(f"image_size is {image_size!r}; {known[0].name} has images of {sizes or 'one size'} pixels")
+    return sized[image_size]

@@ -25,7 +25,7 @@ def resolve(source=None):
 def load(name, *, source=None, image_size=None):
     """Load a dataset.
 
-    name: one of `names()`.
+    name: one of `names()`, or a `Card` of one's own.
     source: "real": the dataset's folder in `$KIT_DATA` (`fashion-mnist` for fashion_mnist), which wins and must then be
         whole; else the cache in `$KIT_CACHE` (~/.cache/kit); else the official download, which is kept in the cache.
         A set without a download (glas, mri) has the folder alone.
@@ -40,6 +40,8 @@ def load(name, *, source=None, image_size=None):
     """
     card = find(name, image_size)
     source = resolve(source)
+    if (card.generate if source == "synthetic" else card.read) is None:
+        raise ValueError(f"{card.name} has no {source} images: its card gives no way to have them")
     splits, origin = (card.generate(), "synthetic") if source == "synthetic" else _real(card)
     return Dataset(
         train=splits["train"],
@@ -55,7 +57,7 @@ def load(name, *, source=None, image_size=None):
 
 def _real(card):
     folder = data_folder(card)
-    if not card.address or (folder is not None and folder.exists()):  # `read` says what is missing
+    if not card.address or folder.exists():  # `read` says what is missing
         splits, complaints = card.read(folder, card)
         if complaints:
             files.warn(f"{card.name} is not verified: {'; '.join(complaints)}")

@@ -9,7 +9,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ._figure import COLORS, LEFT, figure_of
 
-VERDICT_COLORS = {"reproduced": COLORS[2], "better": COLORS[0], "worse": COLORS[3], "not comparable": COLORS[7]}
+VERDICTS = ("reproduced", "within scatter", "undecided", "better", "worse", "not comparable")
+VERDICT_COLORS = dict(zip(VERDICTS, (COLORS[2], COLORS[8], "0.55", COLORS[0], COLORS[3], COLORS[7])))
 
 
 def curves(histories, *, title=None):
@@ -70,7 +71,9 @@ def _runs(histories):
 
 
 def reported_beside_reproduced(table):
-    """A row for each experiment: the report's figure (hollow) and the reproduced mean with its 95% interval (filled).
+    """A row for each experiment: the report's figure (hollow), the reproduced mean (filled), and its 95% interval.
+
+    The interval is the prediction interval of one more run, as the report's figure is one.
 
     Args:
         table: a DataFrame indexed by experiment name, as `kit.studies.Results.table()` gives it, with the columns
@@ -88,7 +91,8 @@ def reported_beside_reproduced(table):
         )
     groups = list(table.astype(dict.fromkeys(figures, float)).groupby("metric", sort=False))
     heights = [len(rows) + 2 for _, rows in groups]
-    title = f"Reported, and reproduced with 95% interval ({' and '.join(table['origin'].dropna().unique())} data)"
+    origin = " and ".join(table["origin"].dropna().unique())
+    title = f"Reported, and reproduced with the 95% interval of one more run ({origin} data)"
     figure, axes = figure_of(
         8, 1 + 0.26 * sum(heights), len(groups), title=title, heading={"fontsize": 11}, height_ratios=heights
     )

@@ -77,10 +77,7 @@ def recorded(name):
         raise FileNotFoundError(
             f"no results are recorded for {name!r} in {path.name}; run it with kit.reports.run({name!r})"
         )
-    held = studies.read(path)
-    if isinstance(one, studies.Study):
-        return studies.Results(one, tuple(held["classes"]), held["records"])
-    return search.recall(one, held)
+    return studies.Results.load(path, one) if isinstance(one, studies.Study) else search.load(path, one)
 
 
 def results_path(name):

@@ -13,7 +13,7 @@ from keras import layers
 
 from .. import datasets, models
 from ..models.numpy_mlp import NumpyMLP
-from ..search import Search, keras_tuner
+from ..search import Search, Settings, keras_tuner
 from ..studies import Experiment, Study
 
 IMAGES = 10_000
@@ -92,14 +92,11 @@ sgd = partial(keras.optimizers.SGD, LEARNING_RATE)
 
 def experiments():
     for name, (options, updates, accuracy) in MLPS.items():
-        row = partial(
-            Experiment,
-            validation_split=0.1,
-            reported={"accuracy": accuracy},
-            data=raw if name.endswith("raw pixels") else None,
-        )
+        first = f"{name}: by hand"
+        row = partial(Experiment, validation_split=0.1, data=raw if name.endswith("raw pixels") else None)
         net, few = partial(in_keras, **options), round(updates / UPDATES_AN_EPOCH)
-        yield row(name=f"{name}: by hand", build=partial(by_hand, **options), epochs=few)
+        yield row(name=first, build=partial(by_hand, **options), epochs=few, reported={"accuracy": accuracy})
+        row = partial(row, of=first)
         yield row(name=f"{name}: Keras", build=net, optimizer=sgd, epochs=few)
         yield row(name=f"{name}: by hand, converged", build=partial(by_hand, patience=PATIENCE, **options), epochs=500)
         yield row(name=f"{name}: Keras, converged", build=net, optimizer=sgd, epochs=500, callbacks=(early_stopping,))
@@ -121,6 +118,7 @@ STUDY = Study(
     title="Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN",
     data=data,
     experiments=tuple(experiments()),
+    tolerance=0.02,  # the report's nets lie up to 25 points apart, and 6.6 where it says that one is better
 )
 
 KERAS_TUNER = Search(
@@ -130,9 +128,6 @@ KERAS_TUNER = Search(
     library=partial(keras_tuner, tuner="random"),
     build=tuned_cnn,
     space={"learning_rate": [1e-2, 1e-3, 1e-4], "filters": [32, 64], "kernel_size": [(3, 3), (5, 5), (7, 7)]},
-    trials=9,  # of 18
-    epochs=20,
-    patience=5,
-    validation_split=0.1,
+    settings=Settings(trials=9, epochs=20, patience=5),  # 9 of 18
     reported={"accuracy": 0.8576},
 )

@@ -82,9 +82,10 @@ STUDY = Study(
     title="GlaS: glands segmented by nets from two convolutions' depth to a U-Net",
     data=data,
     metric="dice",
+    tolerance=0.005,  # the report tells 0.83 from 0.84, and prints no more than two decimals
     experiments=(
         experiment("2.1 baseline", baseline, {"dice": 0.76, "parameters": 27_586}, epochs=150),
-        experiment("2.1 baseline, RGB (ours)", baseline, epochs=150, data=colours),
+        experiment("2.1 baseline, RGB (ours)", baseline, epochs=150, data=colours, of="2.1 baseline"),
         change("2.2 model 1: rotations", baseline, {"val_dice": 0.73}, data=turned),
         change("2.2 model 2: falling rate", baseline, {"val_dice": 0.77}, optimizer=falling_adam),
         change(

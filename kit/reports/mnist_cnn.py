@@ -64,6 +64,7 @@ STUDY = Study(
     name="mnist-cnn",
     title="MNIST: a net written by hand, and a CNN changed one thing at a time",
     data=data,
+    tolerance=0.002,  # half of what models 3 and 4 gain on 1.4
     experiments=(
         Experiment(
             name="1.1 MLP by hand", build=by_hand, batch_size=30, epochs=60,

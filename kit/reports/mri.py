@@ -104,6 +104,7 @@ STUDY = Study(
     title="MRI: several labels an image, by a CNN and a dense net",
     data=data,
     metric="val_micro_f1",
+    tolerance=0.005,  # the report tells 0.82 from 0.83, and prints no more than two decimals
     experiments=(
         cnn("CNN, no flips"),
         cnn("CNN, horizontal flips", flips=("horizontal",), report=CNN),

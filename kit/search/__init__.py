@@ -3,7 +3,8 @@
 from ._keras_tuner import keras_tuner
 from ._optuna import optuna
 from ._talos import talos
-from .search import Search, recall, run, save
+from .search import Search, load, run, save
+from .settings import Settings
 from .trials import SearchResult
 
-__all__ = ["Search", "SearchResult", "keras_tuner", "optuna", "recall", "run", "save", "talos"]
+__all__ = ["Search", "SearchResult", "Settings", "keras_tuner", "load", "optuna", "run", "save", "talos"]

@@ -4,48 +4,56 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import keras
 import numpy as np
 import pandas as pd
 
 from .. import studies
+from .settings import Settings, taken
 from .trials import SearchResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Search:
-    """A search of a report's: the space, the library that searches it, and what the report gives for the best net."""
+    """A search as data: the space, the library that searches it, and what a report gives for the best net."""
 
-    name: str  # the study's name, then the library's
+    name: str  # of a report's: the study's name, then the library's
     title: str
     data: Callable  # (source) -> kit.datasets.Dataset
     library: Callable  # `talos`, `keras_tuner`, `optuna`
     build: Callable  # (input_shape, classes, **parameters) -> uncompiled keras.Model
     space: Mapping  # {parameter: list of values}
-    trials: int | None = None  # None runs all combinations
-    epochs: int = 100
-    patience: int = 10
-    optimizer: Callable = keras.optimizers.Adam  # called with the learning rate, where the space has one
-    validation_split: float = 0.0  # where the data has no validation split
-    reported: Mapping = dataclasses.field(default_factory=dict)  # of the best net, on the test split
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    reported: Mapping = dataclasses.field(default_factory=dict)  # of the best net, by metric
 
-    def best_study(self, best, epochs):
+    def best_study(self, best, epochs, data=None):
         """A Study of one row: the net with the parameters `best`, fitted for so many epochs.
 
-        On all training images, those that the search validated on too, as scikit-learn's `GridSearchCV` does it.
+        It is fitted on all training images, those that the search validated on too, as scikit-learn's `GridSearchCV`
+        does it, and judged on the test split by what the search was for. Where the Dataset `data` has no labels of the
+        test images, it is fitted on what the search trained on, and judged by the objective itself.
         """
-        rest = {name: best[name] for name in best if name not in ("batch_size", "learning_rate", "patience")}
-        rate = (best["learning_rate"],) if "learning_rate" in best else ()
+        own, rate = taken(self.build, best)
+        tested = data is None or data.test.y is not None
+        objective = self.settings.objective[0]
         experiment = studies.Experiment(
             name="best: " + ", ".join(f"{name} {value}" for name, value in best.items()),
-            build=partial(self.build, **rest),
-            optimizer=partial(self.optimizer, *rate),
+            build=partial(self.build, **own),
+            optimizer=partial(self.settings.optimizer, *rate),
+            loss=self.settings.loss,
+            metrics=tuple(self.settings.metrics),
             epochs=epochs,
-            batch_size=best.get("batch_size", 32),
+            batch_size=best.get("batch_size", self.settings.batch_size),
+            validation_split=0.0 if tested or data.validation else self.settings.validation_split,
+            precision=self.settings.precision,
             reported=self.reported,
         )
-        data = partial(everything, self.data)
-        return studies.Study(name=self.name, title=self.title, data=data, experiments=(experiment,))
+        return studies.Study(
+            name=self.name,
+            title=self.title,
+            data=partial(everything, self.data) if tested else self.data,
+            experiments=(experiment,),
+            metric=objective.removeprefix("val_") if tested else objective,
+        )
 
 
 def everything(load, source=None):
@@ -67,30 +75,35 @@ def run(search, *, seeds=(0,), source=None):
     """
     if not isinstance(search, Search):
         raise ValueError(f"search={search!r}; it must be a Search, such as kit.reports.get({str(search)!r})")
-    found = search.library(
-        search.build, search.data(source), search.space, trials=search.trials, optimizer=search.optimizer,
-        epochs=search.epochs, patience=search.patience, validation_split=search.validation_split,
-    )  # fmt: skip
+    data = search.data(source)
+    found = search.library(search.build, data, search.space, **vars(search.settings))
     if found.best is None:
         return found, None
-    return found, studies.run(search.best_study(found.best, found.best_epoch), seeds=seeds, source=source)
+    study = search.best_study(found.best, found.best_epoch, data)
+    return found, studies.run(study, seeds=seeds, source=source)
 
 
 def save(path, found, results):
-    """Write what `run` returned as JSON, for `recall`. Raises ValueError unless it is a whole, full run."""
+    """Write what `run` returned as JSON, for `load`. Raises ValueError unless it is a finished, full run."""
     if found.best is None:
         raise ValueError("no trial finished, so there is no best net to record")
-    trials = found.table.to_dict("records")
-    results.save(path, best=found.best, best_epoch=found.best_epoch, trials=trials)
+    best = pd.Series(found.best, dtype=object).to_dict()  # NumPy's numbers made Python's own, as in the next line
+    trials, objective = found.table.to_dict("records"), (found.objective, found.direction)
+    results.save(path, best=best, best_epoch=found.best_epoch, objective=objective, trials=trials)
 
 
-def recall(search, held):
-    """(SearchResult, Results) from what `save` wrote and `kit.studies.read` read; the SearchResult has no library."""
+def load(path, search=None):
+    """(SearchResult, Results) from what `save` wrote; the SearchResult has no library, the Results cannot be run.
+
+    search: the Search, for a file of kit 0.1, which does not say what is reported.
+    """
+    held = studies.read(path)
     best = {parameter: _hashable(value) for parameter, value in held["best"].items()}
-    found = SearchResult(pd.DataFrame(held["trials"]).map(_hashable), best, None, held["best_epoch"])
-    study = search.best_study(found.best, found.best_epoch)
-    return found, studies.Results(study, tuple(held["classes"]), held["records"])
+    objective = held.get("objective", ("val_accuracy", "max"))
+    found = SearchResult(pd.DataFrame(held["trials"]).map(_hashable), best, None, held["best_epoch"], *objective)
+    study = None if "rows" in held else search.best_study(best, found.best_epoch)
+    return found, studies.Results.load(path, study)
 
 
 def _hashable(value):
-    return tuple(value) if isinstance(value, list) else value  # JSON has no tuples
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value  # JSON has no tuples

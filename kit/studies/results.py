@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.stats
 import sklearn.metrics
 
 from .. import files
-from .experiment import Study
+from . import verdicts
+from .experiment import Experiment, Study
+
+ROW = ("name", "metric", "reported", "seeds", "of")  # what a saved file holds of an Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,44 +24,89 @@ class Results:
     records: list
 
     def table(self, metric=None):
-        """Reported beside reproduced, a row an experiment.
+        """Reported beside reproduced, a row an experiment; other readings of a row stand in `readings`.
 
-        Columns: metric, reported, reproduced, low, high (mean and 95% interval of the mean over the seeds, Student's t;
-        no interval from one seed), seeds, reported_parameters, parameters, epochs (mean), seconds_per_epoch (median),
-        origin, verdict. The verdict compares the mean with the report: "reproduced" within 0.01 (a loss: within a
-        tenth), else "better" or "worse"; "not comparable" with synthetic data, in the quick profile, or where the
-        report gives no figure; "failed" when no fit was finished.
+        Columns: metric, reported, reproduced (the mean over the seeds), low, high, seeds, difference (reproduced less
+        reported), reported_parameters, parameters, epochs (mean), seconds_per_epoch (median), origin, verdict.
+
+        The report's figure is one run. `low` and `high` are the 95% prediction interval of one more run of ours, from
+        three seeds on, as `kit.studies.verdicts.interval` says; seeds vary the weights and the order of the images, not
+        the split. The verdict is "reproduced" where the mean lies within the study's tolerance of the report; else
+        "within scatter" where the report lies in an interval narrower than three tolerances, "undecided" where that is
+        wider or there are fewer than three seeds; else "better" or "worse". "not comparable" with synthetic data, in
+        the quick profile, or where the report gives no figure; "failed" when no fit was finished.
         """
+        return self._table([row for row in self.study.experiments if row.of is None], metric)
+
+    def readings(self, row=None):
+        """A row and the other readings of it, all beside its reported figure; None: those of all rows, without them.
+
+        The columns are those of `table`. The verdicts of readings do not count: they are for what is not said.
+        """
+        printed = {experiment.name: experiment for experiment in self.study.experiments if experiment.of is None}
+        if row is not None and row not in printed:
+            raise ValueError(f"row={row!r}; {self.study.name} has: {'; '.join(printed)}")
+        shown = [printed[row]] if row else []
+        for other in self.study.experiments:
+            if other.of is not None and row in (None, other.of):
+                first = printed[other.of]
+                metric = other.metric or self.study.judged(first)
+                reported = {**first.reported, "parameters": None, **other.reported}
+                shown.append(dataclasses.replace(other, metric=metric, reported=reported))
+        return self._table(shown)
+
+    def _table(self, experiments, metric=None):
+        fits = {}
+        for record in self.records:
+            fits.setdefault(record["experiment"], []).append(record)
+        spreads = verdicts.spreads(self.study, fits, metric)
         rows = {}
-        for experiment in self.study.experiments:
-            records = [record for record in self.records if record["experiment"] == experiment.name]
+        for experiment in experiments:
+            records = fits.get(experiment.name)
             if not records:
                 continue
             done = [record for record in records if record["status"] == "finished"]
-            judged = metric or experiment.metric or self.study.metric
-            values = np.array([record["metrics"][judged] for record in done if judged in record["metrics"]])
+            judged = metric or self.study.judged(experiment)
+            values = verdicts.values(records, judged)
             reported = experiment.reported.get(judged, np.nan)
-            mean = values.mean() if len(values) else np.nan
-            margin = np.nan
-            if len(values) > 1:
-                margin = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
+            mean = np.mean(values) if values else np.nan
+            low, high = verdicts.interval(values, *spreads.get(experiment.name, (np.nan, 0)))
+            comparable = all(r["profile"] == "full" and not r["origin"].startswith("synthetic") for r in records)
+            if not done:
+                verdict = "failed"
+            elif not comparable or np.isnan(mean) or np.isnan(reported):
+                verdict = "not comparable"
+            else:
+                tolerance = self.study.tolerated(judged, reported)
+                verdict = verdicts.verdict(reported, mean, low, high, tolerance, lower=judged.endswith("loss"))
             rows[experiment.name] = {
                 "metric": judged,
                 "reported": reported,
                 "reproduced": mean,
-                "low": mean - margin,
-                "high": mean + margin,
+                "low": low,
+                "high": high,
                 "seeds": len(values),
+                "difference": mean - reported,
                 "reported_parameters": experiment.reported.get("parameters"),
                 "parameters": done[0]["parameters"] if done else None,
                 "epochs": np.mean([record["epochs"] for record in done]) if done else np.nan,
                 "seconds_per_epoch": np.median([r["seconds_per_epoch"] for r in done]) if done else np.nan,
                 "origin": records[0]["origin"],
-                "verdict": _verdict(judged, reported, mean, records),
+                "verdict": verdict,
             }
         table = pd.DataFrame.from_dict(rows, orient="index")
         table.index.name = "experiment"
         return table.astype({"reported_parameters": "Int64", "parameters": "Int64"}) if rows else table
+
+    def missing(self):
+        """{experiment: seeds that are not there}: those that other rows have, and the row's own."""
+        there = {(record["experiment"], record["seed"]) for record in self.records}
+        rows = {row.name: set(row.seeds) for row in self.study.experiments}
+        common = {seed for name, seed in there if not rows.get(name)}
+        lacking = {
+            name: sorted(seed for seed in common | own if (name, seed) not in there) for name, own in rows.items()
+        }
+        return {name: seeds for name, seeds in lacking.items() if seeds}
 
     def statuses(self):
         """(experiment, seed, status) of the fits that were not finished, as a DataFrame."""
@@ -88,12 +135,12 @@ class Results:
         On the test split, or on the validation split where the test labels are not public; in the order of the labels,
         not of the images.
         """
-        sets = self._first("label_sets")
-        matrix = np.array(sets[experiment]) if experiment in sets else self.confusion_matrices()[experiment]
-        pair = [np.repeat(index.ravel(), matrix.ravel()) for index in np.indices(matrix.shape)]
-        if experiment in sets:  # sets of labels as binary numbers
-            pair = [numbers[:, None] >> np.arange(len(self.classes)) & 1 for numbers in pair]
-        return tuple(pair)
+        sets = self._first("label_sets").get(experiment)
+        if sets is not None:
+            true, predicted, counts = zip(*sets)
+            return tuple(np.repeat(np.array(side), counts, axis=0) for side in (true, predicted))
+        matrix = self.confusion_matrices()[experiment]
+        return tuple(np.repeat(index.ravel(), matrix.ravel()) for index in np.indices(matrix.shape))
 
     def classification_report(self, experiment):
         """scikit-learn's precision, recall and F1 by class or label and averaged, of the first seed, as a DataFrame."""
@@ -113,42 +160,86 @@ class Results:
         return frame
 
     def save(self, path, **beside):
-        """Write the records as JSON, for `recorded`, with what is given `beside` under its names.
+        """Write the records and what is reported as JSON, for `load`, with what is given `beside` under its names.
 
-        Raises ValueError unless the study is whole, finished and full.
+        The file is complete or not written at all. Raises ValueError where there is nothing to record: no fit was
+        finished, or one is of the quick profile.
         """
-        missing = {e.name for e in self.study.experiments} - {r["experiment"] for r in self.records}
-        cut = {r["experiment"] for r in self.records if r["profile"] != "full" or r["status"].startswith("failed")}
-        if missing or cut:
+        kept = [record for record in self.records if not record["status"].startswith("failed")]
+        quick = sorted({record["experiment"] for record in kept if record["profile"] != "full"})
+        if quick or not kept:
             raise ValueError(
-                f"only whole, full runs are recorded; missing: {sorted(missing) or 'none'}, "
-                f"failed or in the quick profile: {sorted(cut) or 'none'}"
+                f"only full, finished fits are recorded; in the quick profile: {'; '.join(quick) or 'none'}"
             )
-        lines = ",\n".join(json.dumps(record) for record in self.records)
-        head = json.dumps({"study": self.study.name, "classes": self.classes} | beside)
+        study = self.study
+        head = {
+            "study": study.name,
+            "title": study.title,
+            "metric": study.metric,
+            "tolerance": study.tolerance,
+            "classes": self.classes,
+            "rows": [{name: getattr(row, name) for name in ROW} for row in study.experiments],
+        }
+        lines = ",\n".join(json.dumps(_strict(record)) for record in kept)
+        head = json.dumps(_strict(head | beside), default=dict)
         with files.writing(path, "w") as file:
             file.write(f'{head[:-1]}, "records": [\n{lines}\n]}}\n')
 
+    def merged(self, path):
+        """These results, and those of the file at `path` that they do not replace.
 
-def _verdict(metric, reported, mean, records):
-    if not any(record["status"] == "finished" for record in records):
-        return "failed"
-    if (
-        np.isnan(mean)
-        or np.isnan(reported)
-        or any(r["origin"].startswith("synthetic") or r["profile"] != "full" for r in records)
-    ):
-        return "not comparable"
-    is_loss = metric.endswith("loss")
-    if abs(mean - reported) <= (0.1 * reported if is_loss else 0.01):
-        return "reproduced"
-    return "better" if (mean < reported) == is_loss else "worse"
+        A fit replaces the one of the same row and seed. Where a row is defined otherwise now than in the file, all of
+        the file's fits of it go.
+        """
+        if not Path(path).exists():
+            return self
+        ours = [record for record in self.records if not record["status"].startswith("failed")]
+        fitted = {(record["experiment"], record["seed"]) for record in ours}
+        defined = {record["experiment"]: record.get("definition") for record in ours}
+        kept = [
+            record
+            for record in read(path)["records"]
+            if (record["experiment"], record["seed"]) not in fitted
+            and record.get("definition") == defined.get(record["experiment"], record.get("definition"))
+        ]
+        order = {row.name: place for place, row in enumerate(self.study.experiments)}
+        kept = [record for record in kept if record["experiment"] in order]
+        together = sorted([*kept, *self.records], key=lambda record: (record["seed"], order[record["experiment"]]))
+        return dataclasses.replace(self, records=together)
+
+    @classmethod
+    def load(cls, path, study=None):
+        """The Results that a file holds; without the `study` its table is the same, and it cannot be run."""
+        held = read(path)
+        if study is None:
+            rows = tuple(Experiment(build=None, **row | {"seeds": tuple(row["seeds"])}) for row in held["rows"])
+            about = {name: held[name] for name in ("title", "metric", "tolerance")}
+            study = Study(name=held["study"], data=None, experiments=rows, **about)
+        return cls(study, tuple(held["classes"]), held["records"])
 
 
 def read(path):
-    """What `Results.save` wrote: a dict with study, classes, records. The first design's "drawn" is "synthetic" now."""
+    """What `Results.save` wrote: a dict with study, classes, records; those of kit 0.1 in the form of today."""
     held = json.loads(Path(path).read_text())
     for record in held["records"]:
-        if record["origin"].startswith("drawn"):
-            record["origin"] = record["origin"].replace("drawn", "synthetic", 1)
+        record["origin"] = record["origin"].replace("drawn", "synthetic", 1)
+        record["history"] = {
+            name: [np.nan if value is None else value for value in values] for name, values in record["history"].items()
+        }
+        sets = record.get("label_sets")
+        if sets and np.ndim(sets[0][0]) == 0:  # a matrix of sets as binary numbers, label 1 the ones
+            bits = np.arange(len(held["classes"]))
+            pairs = np.argwhere(sets)
+            record["label_sets"] = [
+                [(true >> bits & 1).tolist(), (found >> bits & 1).tolist(), sets[true][found]] for true, found in pairs
+            ]
     return held
+
+
+def _strict(value):
+    """The value as strict JSON has it: NaN and infinity are null."""
+    if isinstance(value, dict):
+        return {key: _strict(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(part) for part in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
