@@ -1304,7 +1304,7 @@ def test_equals_model_fit_under_xla(name, monkeypatch):
     ours, theirs = build_two(name)
     expected = outcome(keras.Model.fit, theirs)
     got = outcome(fit, ours)
-    assert ours.model.history.engine.endswith("with XLA")
+    assert " with XLA" in ours.model.history.engine
     # Under XLA on a CPU the kit's dropout has another generator than TensorFlow's.
     assert_equal(got, expected, ours.tolerance, numbers="Dropout" not in name)
 

@@ -142,7 +142,7 @@ def test_a_run_leaves_the_users_random_state_names_and_policy_alone(tmp_path, mo
         keras.config.set_dtype_policy(policy)
 
 
-def test_a_search_computes_in_the_users_policy(tmp_path):
+def test_a_search_computes_in_its_precision_and_leaves_the_users_policy(tmp_path):
     pytest.importorskip("optuna")
     seen = []
 
@@ -152,10 +152,12 @@ def test_a_search_computes_in_the_users_policy(tmp_path):
         return model
 
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy("mixed_float16")
     try:
-        search.optuna(build, tiny.data(), {"filters": [1, 2]}, epochs=1, folder=tmp_path)
-        assert set(seen) == {"bfloat16"} and keras.config.dtype_policy().name == "mixed_bfloat16"
+        search.optuna(
+            build, tiny.data(), {"filters": [1, 2]}, epochs=1, folder=tmp_path, precision="mixed_bfloat16"
+        )
+        assert set(seen) == {"bfloat16"} and keras.config.dtype_policy().name == "mixed_float16"
     finally:
         keras.config.set_dtype_policy(policy)
 

@@ -105,7 +105,8 @@ class KerasNet:
             weights = {"best": self.model.get_weights(), "last": last}
             if not restores:
                 self.model.set_weights(last)
-        return history.history, np.diff(moments), history.engine, weights
+        engine, _, _ = history.engine.partition(", program")  # whose program it was depends on earlier fits
+        return history.history, np.diff(moments), engine, weights
 
 
 class Estimator:

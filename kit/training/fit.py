@@ -8,8 +8,10 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from .. import progress
+from ..checks import whole
 from . import compiled, hooks
 from .arrays import LeftToKeras, prepared
+from .programs import program_for
 
 BATCH_HOOKS = [
     f"on_{phase}batch_{moment}" for phase in ("", "train_", "test_") for moment in ("begin", "end")
@@ -49,10 +51,10 @@ def fit(
     """
     if not getattr(model, "compiled", False):
         raise ValueError("the model is not compiled; call model.compile(optimizer, loss, metrics=[...]) first")
-    epochs, initial_epoch = _whole("epochs", epochs, 0), _whole("initial_epoch", initial_epoch, 0)
-    batch_size = _whole("batch_size", batch_size, 1, or_none=True)
-    validation_batch_size = _whole("validation_batch_size", validation_batch_size, 1, or_none=True)
-    seed = _whole("seed", seed, 0, or_none=True)
+    epochs, initial_epoch = whole("epochs", epochs, 0), whole("initial_epoch", initial_epoch, 0)
+    batch_size = whole("batch_size", batch_size, 1, or_none=True)
+    validation_batch_size = whole("validation_batch_size", validation_batch_size, 1, or_none=True)
+    seed = whole("seed", seed, 0, or_none=True)
     if not isinstance(validation_freq, (Integral, list, tuple, set)) or validation_freq == 0:
         raise ValueError(f"validation_freq={validation_freq!r}; it must be a whole number or a list of epochs")
     validation_freq = int(validation_freq) if isinstance(validation_freq, Integral) else list(validation_freq)
@@ -62,7 +64,7 @@ def fit(
     try:
         data, validation = prepared(model, x, y, sample_weight, validation_data, validation_split, class_weight)
         if reason not in (SEVERAL, STRATEGY):
-            _build(model, [array[: batch_size or 32] for array in data])
+            compiled.build(model, [array[: batch_size or 32] for array in data])
     except LeftToKeras as left:
         reason = reason or left
     if not hasattr(compiled, keras.backend.backend()):
@@ -79,9 +81,6 @@ def fit(
         return history
 
     batch_size, count = batch_size or 32, len(data[0])
-    train, test, engine = getattr(compiled, keras.backend.backend())(
-        model, batch_size, count * max(epochs - initial_epoch, 0)
-    )
     data, validation = _on_device(data), validation and _on_device(validation)
     random, order = check_random_state(seed), np.arange(count, dtype="int32")
     shown += [keras.callbacks.ProgbarLogger()] if verbose == 2 else []
@@ -92,23 +91,24 @@ def fit(
     model.stop_training = False
     logs = None
     watching.on_train_begin()
-    # BackupAndRestore sets the model's own, where it found that an earlier run stopped.
-    for epoch in range(getattr(model, "_initial_epoch", None) or initial_epoch, epochs):
-        model.reset_metrics()
-        watching.on_epoch_begin(epoch)
-        logs = _results(model, train(data, random.permutation(order) if shuffle else order))
-        for callback in given:
-            if isinstance(callback, keras.callbacks.TerminateOnNaN):
-                callback.on_batch_end(watching.params["steps"] - 1, logs)
-        if validation and _evaluates(epoch + 1, validation_freq):
-            watching.on_test_begin()
+    with program_for(model, data, batch_size, max(epochs - initial_epoch, 0)) as (train, test, engine):
+        # BackupAndRestore sets the model's own, where it found that an earlier run stopped.
+        for epoch in range(getattr(model, "_initial_epoch", None) or initial_epoch, epochs):
             model.reset_metrics()
-            found = _flat(_results(model, test(validation, validation_batch_size or batch_size)))
-            watching.on_test_end(found)
-            logs |= {f"val_{name}": value for name, value in found.items()}
-        watching.on_epoch_end(epoch, logs)
-        if model.stop_training:
-            break
+            watching.on_epoch_begin(epoch)
+            logs = _results(model, train(model, data, random.permutation(order) if shuffle else order))
+            for callback in given:
+                if isinstance(callback, keras.callbacks.TerminateOnNaN):
+                    callback.on_batch_end(watching.params["steps"] - 1, logs)
+            if validation and _evaluates(epoch + 1, validation_freq):
+                watching.on_test_begin()
+                model.reset_metrics()
+                found = _flat(_results(model, test(model, validation, validation_batch_size or batch_size)))
+                watching.on_test_end(found)
+                logs |= {f"val_{name}": value for name, value in found.items()}
+            watching.on_epoch_end(epoch, logs)
+            if model.stop_training:
+                break
     if epochs > 0 and model.optimizer is not None:
         model.optimizer.finalize_variable_values(model.trainable_variables)
     watching.on_train_end(logs)
@@ -128,15 +128,6 @@ class _Bar(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.bar.close()
-
-
-def _whole(name, value, least, or_none=False):
-    """A setting as Python's int; ValueError for what is no whole number of at least `least`."""
-    if value is None and or_none:
-        return None
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise ValueError(f"{name}={value!r}; it must be a whole number of at least {least}")
-    return int(value)
 
 
 def _why_not_compiled(model, callbacks, steps_per_epoch, validation_steps, shuffle):
@@ -171,32 +162,6 @@ def _acts_at_batches(callback):
         hook in vars(callback) or getattr(type(callback), hook) is not getattr(keras.callbacks.Callback, hook)
         for hook in BATCH_HOOKS
     )
-
-
-def _build(model, batch):
-    """Give metrics, loss and optimizer their variables before the epoch is traced, by a batch that leaves no trace."""
-    x, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(map(keras.ops.convert_to_tensor, batch)))
-    judged = model.loss is not None or "compile_metrics" in model.metrics_names
-    known = model.outputs[0] if model.built and getattr(model, "outputs", None) else None
-    if known is not None and None not in known.shape[1:]:
-        predicted = keras.ops.zeros((len(batch[0]), *known.shape[1:]), known.dtype)
-    elif judged or not model.built:
-        predicted = model(x)
-    try:
-        if judged and model.loss is not None:
-            model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weights)
-        if judged:
-            model.compute_metrics(x, y, predicted, weights)
-    except Exception as error:
-        parts = [part for part in keras.tree.flatten(model.loss) if not isinstance(part, str)]
-        if any(not (part if callable(part) else type(part)).__module__.startswith("keras.") for part in parts):
-            raise  # a loss of the user's own, with its own trace
-        fault = " ".join(str(error).split())[:200]
-        shapes = f"y of {tuple(y.shape)} for predictions of {tuple(predicted.shape)}"
-        raise ValueError(f"loss or metrics cannot take {shapes}: {fault}") from None
-    model.reset_metrics()
-    if model.optimizer is not None and not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
 
 
 def _evaluates(epoch, frequency):

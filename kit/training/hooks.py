@@ -1,4 +1,4 @@
-"""All places where the kit reaches into Keras: seeds of a row's own, global seeds, dropout, `jit_compile`.
+"""All places where the kit reaches into Keras: seeds of a row's own, global seeds, dropout, `compile`, parts of nets.
 
 Keras draws the seeds that it is not given from Python's `random`, which everything in a process shares, and has no
 other way to hand them over; nor does it keep what was said of `jit_compile`, or let dropout choose its generator.
@@ -9,6 +9,7 @@ import contextvars
 import functools
 import inspect
 import random
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ import numpy as np
 from keras.src import backend
 from keras.src.backend.common import global_state
 from keras.src.random import seed_generator
+from keras.src.utils import module_utils
+from keras.src.utils.summary_utils import weight_memory_size as bytes_of  # noqa: F401
 
 _STREAM = contextvars.ContextVar("stream", default=None)
 _GLOBAL = threading.RLock()
@@ -115,9 +118,14 @@ def _note(method, said):
     @functools.wraps(original)
     def noting(self, *arguments, **options):
         original(self, *arguments, **options)
-        object.__setattr__(self, "_jit_compile_said", said(signature.bind(self, *arguments, **options).arguments))
+        say_of_jit_compile(self, said(signature.bind(self, *arguments, **options).arguments))
 
     setattr(owner, method, noting)
+
+
+def say_of_jit_compile(model, said):
+    """Let `said_of_jit_compile` give this."""
+    object.__setattr__(model, "_jit_compile_said", said)
 
 
 _note("compile", lambda given: given.get("jit_compile", "auto"))
@@ -127,6 +135,36 @@ _note("compile_from_config", lambda given: "auto")  # a saved model has what Ker
 def said_of_jit_compile(model):
     """What `compile` was given, True, False or "auto"; "auto" too for a model that was compiled before this import."""
     return getattr(model, "_jit_compile_said", "auto")
+
+
+def parts_of(model):
+    """The net and all layers in it, those within layers included."""
+    return model._flatten_layers()
+
+
+@contextlib.contextmanager
+def tensorflow_left_out():
+    """While nets are described on another back end: Keras would import TensorFlow for it, which takes seconds."""
+    if "tensorflow" not in sys.modules:
+        module_utils.tensorflow._available = False
+    try:
+        yield
+    finally:
+        if module_utils.tensorflow.module is None:
+            module_utils.tensorflow._available = None
+
+
+def forget_kernels():
+    """Let TensorFlow drop what it keeps of each variable and program that ever was, as `clear_session` does."""
+    if keras.backend.backend() == "tensorflow":
+        from tensorflow.python.eager.context import context
+
+        context().clear_kernel_cache()
+
+
+def compiling_of(model):
+    """An object that is another after each `compile`."""
+    return getattr(model, "_compile_config", None)
 
 
 @contextlib.contextmanager
