@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 LOWEST := $(shell sed -n 's/.*"keras>=\([0-9.]*\),.*/\1/p' pyproject.toml)
 # What depends on Keras' inner life, and so is run on other versions and back ends too.
-OF_KERAS := tests/test_fit.py tests/test_fit_equals_keras.py tests/test_seeds.py tests/test_studies.py tests/test_search.py
+OF_KERAS := tests/test_fit.py tests/test_fit_equals_keras.py tests/test_programs.py tests/test_seeds.py tests/test_studies.py tests/test_search.py
 
 .PHONY: demo check test test-all address clean
 

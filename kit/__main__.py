@@ -138,16 +138,22 @@ def run_named(options):
     return int(any("traceback" in record or record.get("kept") is False for record in results.records))
 
 
+@contextlib.contextmanager
 def processes(jobs):
     """An executor of so many processes, each computing on one thread; for one job nothing, and the fits run here."""
     if jobs == 1:
-        return contextlib.nullcontext()
+        yield None
+        return
     # A small net gains little from a second thread; a second net beside it, on a core of its own, gains all.
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # NumPy's
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
-    # Spawned, not forked: a forked TensorFlow hangs.
-    return futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+    one = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+    ours = {name: value for name, value in one.items() if name not in os.environ}
+    os.environ.update(ours)
+    try:  # spawned, not forked: a forked TensorFlow hangs
+        with futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as executor:
+            yield executor
+    finally:
+        for name in ours:
+            del os.environ[name]
 
 
 def show_recorded(options):

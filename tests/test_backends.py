@@ -16,17 +16,32 @@ needs_jax = pytest.mark.skipif(
 )
 
 
+# Compiling takes most of the time of these tests; this halves it.
+QUICKLY = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_llvm_disable_expensive_passes=true --xla_cpu_parallel_codegen_split_count=1"
+)
+
+
 def on_jax(*arguments, **settings):
     blocker = "import sys; sys.modules['tensorflow'] = None\n"  # any import of it is an ImportError
     return subprocess.run(
         [sys.executable, "-c", blocker + arguments[0], *arguments[1:]],
-        cwd=HERE, env=os.environ | {"KERAS_BACKEND": "jax"} | settings, capture_output=True, text=True,
+        cwd=HERE, env=os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": QUICKLY} | settings, capture_output=True,
+        text=True,
     )  # fmt: skip
 
 
 @needs_jax
 @pytest.mark.slow
-@pytest.mark.parametrize("file", ["test_fit.py", pytest.param("test_fit_equals_keras.py", marks=pytest.mark.weekly)])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "test_fit.py",
+        pytest.param("test_fit_equals_keras.py", marks=pytest.mark.weekly),
+        pytest.param("test_programs.py", marks=pytest.mark.weekly),
+    ],
+)
 def test_every_test_of_fit_on_jax(file):
     code = "import pytest; sys.exit(pytest.main(sys.argv[1:]))"
     done = on_jax(code, "-q", "-p", "no:cacheprovider", file)

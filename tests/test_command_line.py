@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from kit import reports, studies
-from kit.__main__ import main
+from kit.__main__ import main, processes
 
 
 @pytest.fixture
@@ -53,15 +53,19 @@ def test_run_takes_rows_source_and_profile(tiny_study, capsys):
 
 
 @pytest.mark.slow
-def test_run_shares_the_fits_out(tiny_study, capsys, monkeypatch, tmp_path):
-    for name in ("XLA_FLAGS", "TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):  # --jobs sets them; taken back at the end
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-        monkeypatch.delenv(name)
+def test_run_shares_the_fits_out(tiny_study, capsys, tmp_path):
+    before = dict(os.environ)
     assert main(["run", "tiny", "--only", "first", "--only", "third", "--jobs", "2"]) == 0
     out = capsys.readouterr().out
-    assert "2/2" in out and "failed" not in out and os.environ["TF_NUM_INTRAOP_THREADS"] == "1"
-    processes = (tmp_path / "fits").read_text().split()
-    assert len(processes) == 2 and str(os.getpid()) not in processes
+    assert "2/2" in out and "failed" not in out and dict(os.environ) == before
+    noted = (tmp_path / "fits").read_text().split()
+    assert len(noted) == 2 and str(os.getpid()) not in noted
+
+
+def test_each_process_computes_on_one_thread():
+    with processes(2) as executor:
+        assert executor.submit(os.getenv, "TF_NUM_INTRAOP_THREADS").result() == "1"
+    assert "TF_NUM_INTRAOP_THREADS" not in os.environ
 
 
 @pytest.mark.slow

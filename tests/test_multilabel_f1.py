@@ -119,7 +119,7 @@ def test_each_epoch_begins_anew():
     assert scores == pytest.approx([expected, expected], abs=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 @pytest.mark.skipif(
     not importlib.util.find_spec("jax") or keras.backend.backend() == "jax", reason="JAX missing, or here already"
 )

@@ -39,6 +39,20 @@ def fits(note):
     return note.read_text().count("\n") if note.exists() else 0
 
 
+@pytest.fixture
+def untrained(note, monkeypatch):
+    """Fits are noted and not made: for tests of what is fitted when."""
+
+    def train(net, row, data, seed):
+        with note.open("a") as file:
+            file.write(f"{row.name} {seed}\n")
+        return {name: BASE[name] for name in ("status", "parameters", "epochs", "history", "family")} | {
+            "metrics": {"accuracy": 0.5, "val_accuracy": 0.5}, "seconds": 1.0, "seconds_per_epoch": 1.0,
+        }  # fmt: skip
+
+    monkeypatch.setattr(nets, "train", train)
+
+
 @pytest.mark.slow
 def test_a_run_gives_a_row_an_experiment(note):
     results = studies.run(tiny.study(note), seeds=(0, 1))
@@ -64,8 +78,7 @@ def test_a_run_gives_a_row_an_experiment(note):
     assert first["engine"].startswith("compiled") and first["versions"]["keras"] == keras.version()
 
 
-@pytest.mark.slow
-def test_finished_fits_are_not_repeated(note):
+def test_finished_fits_are_not_repeated(note, untrained):
     first = studies.run(tiny.study(note))
     assert fits(note) == 3
     again = studies.run(tiny.study(note))
@@ -76,14 +89,13 @@ def test_finished_fits_are_not_repeated(note):
     assert fits(note) == 5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"epochs": 4}, {"batch_size": 16}, {"optimizer": partial(keras.optimizers.SGD, 0.5)}, {"validation_split": 0.2},
      {"callbacks": (partial(keras.callbacks.EarlyStopping, patience=9),)}, {"precision": "mixed_bfloat16"}],
     ids=str,
 )  # fmt: skip
-def test_a_changed_experiment_is_fitted_anew(change, note):
+def test_a_changed_experiment_is_fitted_anew(change, note, untrained):
     study = tiny.study(note)
     studies.run(study, only="first")
     changed = dataclasses.replace(study, experiments=(dataclasses.replace(study.experiments[0], **change),))
@@ -91,7 +103,7 @@ def test_a_changed_experiment_is_fitted_anew(change, note):
     assert fits(note) == 2
 
 
-def test_changed_data_are_fitted_anew(note):
+def test_changed_data_are_fitted_anew(note, untrained):
     studies.run(tiny.study(note), only="first")
     other = dataclasses.replace(tiny.study(note), data=lambda source: tiny.data(source).take(150, seed=0))
     studies.run(other, only="first")
@@ -199,8 +211,7 @@ def test_pixels_that_are_no_numbers_are_refused_before_anything_is_trained(note,
     assert not note.exists()
 
 
-@pytest.mark.slow
-def test_synthetic_data_are_never_compared(note):
+def test_synthetic_data_are_never_compared(note, untrained):
     table = studies.run(tiny.study(note), source="synthetic").table()
     assert (table.origin == "synthetic").all() and (table.verdict == "not comparable").all()
 
@@ -556,8 +567,7 @@ def test_a_row_may_have_data_of_its_own(note):
         studies.run(dataclasses.replace(study, experiments=(absent,)))
 
 
-@pytest.mark.slow
-def test_each_dataset_is_loaded_once_and_only_one_is_held(note):
+def test_each_dataset_is_loaded_once_and_only_one_is_held(note, untrained):
     loads = []
 
     def loader(number):
@@ -576,7 +586,7 @@ def test_each_dataset_is_loaded_once_and_only_one_is_held(note):
     assert not running._LOADED
 
 
-def test_data_may_follow_the_seed(note):
+def test_data_may_follow_the_seed(note, untrained):
     seen = note.with_name("seen")
 
     def load(source, seed):
@@ -590,7 +600,7 @@ def test_data_may_follow_the_seed(note):
     assert len({r["definition"] for r in results.records}) == 1  # one row, whatever the seed makes of it
 
 
-def test_another_source_is_another_dataset(note, monkeypatch):
+def test_another_source_is_another_dataset(note, monkeypatch, untrained):
     origins = []
     for source in ("synthetic", "real"):
         monkeypatch.setenv("KIT_SOURCE", source)
@@ -745,7 +755,7 @@ def test_what_cannot_be_described_is_fitted_and_not_kept(note, tmp_path):
     assert not list((tmp_path / "runs").rglob("*.json"))
 
 
-def test_a_record_that_cannot_be_written_stays_in_the_table(note, monkeypatch):
+def test_a_record_that_cannot_be_written_stays_in_the_table(note, monkeypatch, untrained):
     def full(*_, **__):
         raise OSError(28, "no space left on device")
 

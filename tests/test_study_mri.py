@@ -170,6 +170,7 @@ def test_flips_are_drawn_anew_in_each_compiled_epoch():
     np.testing.assert_allclose(history.history["val_bright_left"], 1, rtol=1e-5)
 
 
+@pytest.mark.weekly
 @pytest.mark.skipif(
     not importlib.util.find_spec("jax") or os.environ.get("KERAS_BACKEND") == "jax", reason="JAX missing, or here"
 )

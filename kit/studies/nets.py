@@ -254,22 +254,22 @@ def _score(net, batch_size, inputs, y):
 
 
 def _scalars(found):
-    """Each value by its name as a float; several of one metric are numbered, "f1_score_0" and so on."""
+    """Each value by its name, six digits, which float32 is sure of; several are numbered, "f1_score_0" and so on."""
     named = {}
     for name, value in found.items():
         if isinstance(value, dict):
             named |= _scalars(value)
         elif np.ndim(value) == 0:
-            named[name] = float(value)
+            named[name] = float(f"{float(value):.6g}")
         else:
-            named |= {f"{name}_{place}": float(part) for place, part in enumerate(np.ravel(value))}
+            named |= _scalars({f"{name}_{place}": part for place, part in enumerate(np.ravel(value))})
     return named
 
 
 def _curves(history):
-    """{metric: values by epoch}, five significant digits of each."""
+    """{metric: values by epoch}"""
     epochs = [_scalars(dict(zip(history, values))) for values in zip(*history.values())]
-    return {name: [float(f"{epoch[name]:.5g}") for epoch in epochs] for name in (epochs[0] if epochs else ())}
+    return {name: [epoch[name] for epoch in epochs] for name in (epochs[0] if epochs else ())}
 
 
 def _rounded(values):
