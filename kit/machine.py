@@ -1,5 +1,6 @@
 """Where a run is made: the device, and the versions of what makes the numbers."""
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -30,6 +31,7 @@ def device():
     return f"CPU, {os.cpu_count()} cores"
 
 
+@functools.cache  # to look all packages through takes a third of a second
 def versions():
     """Versions of what makes the numbers: {"python": ..., "kit": ..., "keras": ..., back end: ...}."""
     import keras

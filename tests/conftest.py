@@ -24,3 +24,8 @@ def same_draws():
     """What a test draws does not depend on the tests before it: Keras draws the seeds of weights from `random`."""
     random.seed(0)
     np.random.seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long begins first, so that no worker waits for another at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

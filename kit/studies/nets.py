@@ -228,7 +228,7 @@ def train(net, experiment, data, seed):
         "history": _curves(history),
         "engine": engine,
         "device": machine.device(),
-        "versions": machine.versions(),
+        "versions": dict(machine.versions()),
     }
     if not finite:
         return record
