@@ -156,7 +156,7 @@ def test_other_shapes_are_one_line(function, truth, prediction):
     assert str(truth) in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.slow
+@pytest.mark.weekly
 @needs_jax
 def test_on_jax_without_tensorflow():
     code = "import pytest; sys.exit(pytest.main(sys.argv[1:]))"

@@ -217,6 +217,7 @@ def test_docstrings_comments_annotations_and_spaces_change_nothing():
 
 def test_the_kits_own_code_is_told_from_itself_with_other_docstrings():
     source = Path(training.__file__).with_name("dice.py").read_text()
+    source = source.replace('@keras.saving.register_keras_serializable("kit")', "")  # or Keras would take these for it
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.Module) and ast.get_docstring(node):

@@ -43,7 +43,7 @@ def fits(note):
 def untrained(note, monkeypatch):
     """Fits are noted and not made: for tests of what is fitted when."""
 
-    def train(net, row, data, seed):
+    def train(net, row, data, seed, *_):
         with note.open("a") as file:
             file.write(f"{row.name} {seed}\n")
         return {name: BASE[name] for name in ("status", "parameters", "epochs", "history", "family")} | {
@@ -108,6 +108,60 @@ def test_changed_data_are_fitted_anew(note, untrained):
     other = dataclasses.replace(tiny.study(note), data=lambda source: tiny.data(source).take(150, seed=0))
     studies.run(other, only="first")
     assert fits(note) == 2
+
+
+CELL = """
+import keras
+from functools import partial
+
+def loss(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred) * 1
+
+def stop():
+    return keras.callbacks.EarlyStopping("loss", patience=3)
+
+def fall(epoch):
+    return 0.1 / (epoch + 1)
+
+class Net(keras.Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.flat, self.hidden = keras.layers.Flatten(), keras.layers.Dense(4, "relu")
+        self.out = keras.layers.Dense(classes, "softmax")
+    def call(self, x):
+        return self.out(self.hidden(self.flat(x)))
+
+def build(input_shape, classes):
+    return Net(classes)
+
+callbacks = (stop, partial(keras.callbacks.LearningRateScheduler, fall))
+"""
+
+
+@pytest.mark.parametrize(
+    "edits, made",
+    [
+        ({}, 1),  # the cell is run again as it is
+        ({"* 1": "* 100"}, 2),
+        ({"patience=3": "patience=9"}, 2),
+        ({"Dense(4": "Dense(64"}, 2),
+        ({"0.1 /": "0.2 /"}, 2),
+    ],
+)
+def test_an_edited_cell_is_fitted_anew_and_one_that_is_run_again_is_not(edits, made, note, untrained):
+    edited = CELL
+    for old, new in edits.items():
+        assert edited.count(old) == 1
+        edited = edited.replace(old, new)
+    for source in (CELL, edited):
+        cell = {"__name__": "__main__"}
+        exec(source, cell)
+        row = Experiment(
+            name="own", build=cell["build"], optimizer=keras.optimizers.SGD, loss=cell["loss"],
+            callbacks=cell["callbacks"], epochs=1,
+        )  # fmt: skip
+        studies.run(dataclasses.replace(tiny.study(note), experiments=(row,)))
+    assert fits(note) == made
 
 
 @pytest.mark.slow
