@@ -127,7 +127,10 @@ def own(name):
     if not any(places):
         return top not in sys.stdlib_module_names
     paths = [Path(place) for place in places if place]
-    return not any(LIBRARIES & set(path.parts) or any(map(path.is_relative_to, STANDARD)) for path in paths)
+    beside = any(any(folder.glob(f"{top}-*.dist-info")) for path in paths for folder in path.parents[:2])
+    return not beside and not any(
+        LIBRARIES & set(path.parts) or any(map(path.is_relative_to, STANDARD)) for path in paths
+    )
 
 
 def version(name):
