@@ -2,7 +2,7 @@
 
 Two things with one description give the same numbers; any edit that could change them gives another. Code is taken from
 the live function, not from its file, so that a module, a notebook's cell, an edited cell and `exec` are alike: its
-bytecode without docstrings, comments, annotations and line numbers, its defaults, what it closes over, and each global
+bytecode without docstrings, comments and line numbers, its defaults, what it closes over, and each global
 that it names with its value, and so on from there.
 """
 
