@@ -18,7 +18,10 @@ from test_fit_equals_keras import CASES, LEFT_TO_KERAS, QUICK, build_two, outcom
 from kit.training import clear_programs, dice_loss, fit, programs
 
 BACKEND = keras.backend.backend()
-pytestmark = pytest.mark.skipif(BACKEND not in ("tensorflow", "jax"), reason="left to Keras")
+pytestmark = [
+    pytest.mark.skipif(BACKEND not in ("tensorflow", "jax"), reason="left to Keras"),
+    pytest.mark.slow,
+]
 RANDOM = np.random.default_rng(0)
 X, Y = RANDOM.random((40, 6), "float32"), RANDOM.integers(0, 3, 40)
 SHARED = "program shared with an earlier fit"

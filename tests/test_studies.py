@@ -222,6 +222,7 @@ def test_the_precision_reaches_the_net_and_goes_no_further(note):
     assert seen == ["mixed_bfloat16"] and keras.config.dtype_policy().name == "float32"
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers(note):
     once, twice = (studies.run(tiny.study(note), only="first", seeds=(3,), resume=False).records[0] for _ in range(2))
     assert once["metrics"] == twice["metrics"] and once["history"] == twice["history"]
@@ -240,6 +241,7 @@ def test_an_executor_shares_the_fits_out(note):
         assert ours["metrics"]["loss"] == pytest.approx(theirs["metrics"]["loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_quick_profile_cuts_epochs_and_images_and_says_so(note, monkeypatch):
     monkeypatch.setenv("KIT_PROFILE", "quick")
     monkeypatch.setattr("kit.profile.QUICK_IMAGES", {"train": 100, "validation": 20, "test": 50})
@@ -571,6 +573,7 @@ def numpy_net(input_shape, classes, **options):
     return NumpyMLP(hidden=(8,), **options)
 
 
+@pytest.mark.slow
 def test_a_hand_written_net_is_a_row_like_another(note):
     study = tiny.study(note)
     row = studies.Experiment(
@@ -602,6 +605,7 @@ def test_a_hand_written_net_that_diverges_says_when(note):
     assert statuses["wrong"].startswith("failed: ValueError: learning_rate=-1: a number above 0")
 
 
+@pytest.mark.slow
 def test_a_row_may_have_data_of_its_own(note):
     study = tiny.study(note)
     own = dataclasses.replace(
@@ -683,6 +687,7 @@ def test_a_metric_of_a_split_that_is_not_there_is_found_before_training(note):
     assert fits(note) == 0
 
 
+@pytest.mark.slow
 def test_every_labelled_split_is_judged_by_the_same_metrics(note):
     study = dataclasses.replace(tiny.study(note), metric="val_accuracy")
     by_hand = Experiment(name="by hand", build=numpy_net, epochs=2, validation_split=0.1)
@@ -694,6 +699,7 @@ def test_every_labelled_split_is_judged_by_the_same_metrics(note):
     assert net["metrics"]["val_accuracy"] == pytest.approx(net["history"]["val_accuracy"][-1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_metric_with_several_values_has_a_name_for_each(note):
     study = tiny.study(note)
     row = dataclasses.replace(
@@ -710,6 +716,7 @@ def one_hot_data(source=None):
     return dataclasses.replace(data, task="multilabel", train=train, test=test)
 
 
+@pytest.mark.slow
 def test_any_classifier_is_a_row(note):
     rows = (
         Experiment(name="logistic", build=lambda *_: LogisticRegression(max_iter=500)),
@@ -735,6 +742,7 @@ def two_classes(source=None):
     return dataclasses.replace(data, classes=("dark", "bright"), train=train, test=test)
 
 
+@pytest.mark.slow
 def test_one_sigmoid_tells_two_classes(note):
     row = Experiment(
         name="sigmoid", build=sigmoid, optimizer=partial(keras.optimizers.SGD, 0.5), epochs=20,
@@ -763,6 +771,7 @@ def test_sets_of_twelve_labels_take_no_more_room_than_the_images():
     assert sorted(map(tuple, np.hstack([ours, found]))) == sorted(map(tuple, np.hstack([true, scores >= 0.5])))
 
 
+@pytest.mark.slow
 def test_the_best_and_the_last_weights_are_both_judged(note):
     stops = partial(keras.callbacks.EarlyStopping, "val_accuracy", patience=3)
     row = partial(Experiment, build=models.mlp, optimizer=partial(keras.optimizers.SGD, 0.3), epochs=8,
@@ -775,6 +784,7 @@ def test_the_best_and_the_last_weights_are_both_judged(note):
         assert {name: record["metrics"][name] for name in ("loss", "accuracy")} == record["weights"][which]
 
 
+@pytest.mark.slow
 def test_curves_of_the_test_images_may_be_watched(note):
     row = Experiment(
         name="watched", build=models.mlp, optimizer=keras.optimizers.SGD, epochs=2, watch="test", metric="accuracy"
