@@ -517,7 +517,9 @@ def test_the_ladders_rows_are_trained_as_the_report_says():
 def test_the_comparison_has_its_nine_nets():
     study = reports.get("fashion-compare")
     rows = {e.name: e for e in study.experiments}
-    assert len(rows) == len(study.experiments) == 8 * 2 * 2 + 2
+    # Each by hand and in Keras, early and converged; weights of two deviations, of tanh and raw pixels of four, these
+    # converged too; centred or not but for raw pixels; dropout of 0.5; and the CNN with 10,000 images, dropout, 60,000.
+    assert len(rows) == len(study.experiments) == 8 * 2 * 2 + 6 * 2 + 2 * 4 * 2 + 7 + 2 + 3
     # one, two and three hidden layers of 128 units, or three of 256, written out
     counts = {
         "1 layer": (784 + 1) * 128 + (128 + 1) * 10,
@@ -529,6 +531,7 @@ def test_the_comparison_has_its_nine_nets():
         net = row.build((28, 28, 1), 10)
         if name.startswith("CNN"):
             assert net.count_params() == row.reported["parameters"] == 623_306
+            assert row.seeds == ((0, 1, 2, 3, 4) if name == "CNN" else ())
         elif "Keras" in name:
             assert net.count_params() == counts[name.split(",")[0]], name
         else:
@@ -537,6 +540,8 @@ def test_the_comparison_has_its_nine_nets():
     reported = {name: row.reported["accuracy"] for name, row in rows.items() if row.of is None}
     assert reported["3 layers, tanh: by hand"] == 0.5101 and len(reported) == 10
     assert rows["3 layers, tanh: Keras, converged"].of == "3 layers, tanh: by hand"
+    minutes = [row.reported.get("seconds", 0) / 60 for name, row in rows.items() if row.of is None]
+    assert minutes == [18, 0, 18, 56, 27, 48, 83, 28, 1, 0]
     assert (reported["CNN"], reported["CNN, 60,000 images"]) == (0.8576, 0.9001)
     # 281 updates an epoch: 2,000 of them, 1,000, and by the minutes 1000 * 56 / 18
     epochs = [rows[f"{net}: Keras"].epochs for net in ("1 layer, ReLU", "3 layers, ReLU", "3 layers, Leaky ReLU")]
@@ -557,16 +562,37 @@ def test_the_comparisons_nets_are_the_same_by_hand_and_in_keras():
     assert kinds == ["Flatten", *["Dense", "Dropout"] * 3, "Dense"]  # not on the pixels
 
 
+def test_the_comparisons_readings_change_one_thing_each():
+    rows = {e.name: e for e in reports.get("fashion-compare").experiments}
+    for name, row in rows.items():
+        if "sd" in name:
+            deviation = float(name.partition("sd ")[2].removesuffix(", converged"))
+            kernels = [layer.kernel for layer in row.build((28, 28, 1), 10).layers if layer.weights]
+            assert all(np.std(kernel) == pytest.approx(deviation, rel=0.1) for kernel in kernels)
+        if name.endswith("converged") and "by hand" not in name:
+            early = rows[name.removesuffix(", converged")]
+            assert (row.build.keywords, row.data, row.of) == (early.build.keywords, early.data, early.of)
+            assert (row.epochs, early.callbacks) == (500, ()) and row.callbacks
+    half = rows["3 layers, dropout: Keras, 0.5"].build((28, 28, 1), 10).layers
+    assert {layer.rate for layer in half if isinstance(layer, keras.layers.Dropout)} == {0.5}
+    cnn = rows["CNN: dropout 0.2"].build((28, 28, 1), 10).layers
+    assert [layer.rate for layer in cnn if isinstance(layer, keras.layers.Dropout)] == [0.2, 0.2]
+
+
 @pytest.mark.slow
 def test_the_comparisons_images():
     study = reports.get("fashion-compare")
     rows = {e.name: e for e in study.experiments}
     data, raw = study.data("synthetic"), rows["3 layers, raw pixels: by hand"].data("synthetic")
+    plain, both = rows["3 layers, tanh: Keras, not centred"].data("synthetic"), rows["CNN"].data("synthetic")
+    assert (plain.train.x.min(), plain.train.x.max()) == (0, 1) and (plain.train.y == data.train.y).all()
+    assert (both.train.x == data.train.x).all() and (both.test.x == data.test.x).all()
+    assert (both.extra["uncentred"].x == plain.test.x).all()
     assert len(data.train.x) == 10_000 and abs(data.train.x.mean()) < 1e-4 and data.test.x.min() < 0
     assert raw.train.x.dtype == "uint8" and (raw.train.y == data.train.y).all()
     assert len(rows["CNN, 60,000 images"].data("synthetic").train.x) == 12_000  # all that are synthetic
     own = {name for name, row in rows.items() if row.data}
-    assert own == {name for name in rows if "raw" in name or "60,000" in name}
+    assert own == {name for name in rows if "raw" in name or "CNN" in name or "not centred" in name}
 
 
 def numpy_net(input_shape, classes, **options):

@@ -8,12 +8,12 @@ INDEX = {
     "fashion-ladder-mlp": ("fashion_ladder.MLP", "30 rows", "Fashion-MNIST: MLPs of one, two and three hidden layers"),
     "fashion-ladder-cnn": ("fashion_ladder.CNN", "10 rows", "Fashion-MNIST: CNNs of one, two and three convolutions"),
     "fashion-compare": (
-        "fashion_compare.STUDY", "34 rows", "Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN"
+        "fashion_compare.STUDY", "72 rows", "Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN"
     ),
     "mnist-cnn": (
         "mnist_cnn.STUDY", "9 rows", "MNIST: a net written by hand, and a CNN changed one thing at a time"
     ),
-    "glands": ("glands.STUDY", "12 rows", "GlaS: glands segmented by nets from two convolutions' depth to a U-Net"),
+    "glands": ("glands.STUDY", "21 rows", "GlaS: glands segmented by nets from two convolutions' depth to a U-Net"),
     "organ": ("organ.STUDY", "14 rows", "OrganAMNIST: MLPs, CNNs and a pre-trained net"),
     "mri": ("mri.STUDY", "13 rows", "MRI: several labels an image, by a CNN and a dense net"),
     "fashion-ladder-mlp-talos": ("fashion_ladder.MLP_TALOS", "108 trials", "Fashion-MNIST: MLPs, the whole grid"),

@@ -1,21 +1,26 @@
 """Gland segmentation (GlaS at 128x128): the report's eight nets, full batch, by the Dice coefficient; and two of ours.
 
-The report calls its input two-channelled: read as the two stains, haematoxylin and eosin. What it does not say is read
-as follows. The rotated copies of model 1 did not help and are left out from then on; the falling rate of model 2 did,
-and stays for all nets behind it, as the report says of model 3. A net that is judged on the test images learns from all
-training images, for as many epochs as the models before it.
+The report calls its input two-channelled: read as the two stains, haematoxylin and eosin. It turns its copies before it
+splits, so that copies of training images stand among the validation images of models 1 and 5; the honest split is a
+reading. Models 3 to 5 have the constant rate that their tables print; the text says of model 3 that the falling rate of
+model 2 stays, which is a reading too. The U-Net and the residual net have no table, and so the falling rate. A net that
+is judged on the test images learns from all training images; its curves on them are drawn, but choose nothing.
+
+What is held out follows the seed, so that the interval of a row that is judged on it is over splits as well.
 """
 
 from dataclasses import replace
 from functools import partial
 
 import keras
+from keras import layers
 
 from .. import datasets, models, training
 from ..datasets.glas import stains
 from ..studies import Experiment, Study
 
 EPOCHS = 100
+SEEDS = (0, 1, 2, 3, 4)  # of the rows that are judged on 17 images, or 51
 
 
 def data(source=None):
@@ -28,15 +33,22 @@ def colours(source=None):
     return datasets.load("glas", source=source).standardized()
 
 
-def validated(source=None):
+def validated(source=None, seed=0):
     """A fifth of the training images held back: 68 to train with, 17 to validate on."""
-    stained = stains(datasets.load("glas", source=source))
-    return stained.hold_out(0.2, seed=0, stratify=False).standardized()
+    return _held_out(stains(datasets.load("glas", source=source)), seed)
 
 
-def turned(source=None):
-    """Each training image also rotated by -90 and by 180 degrees: 204 images."""
-    return _with_copies(validated(source))
+def turned(source=None, seed=0):
+    """Each of the 68 also rotated by -90 and by 180 degrees: 204 images to train with, 17 to validate on."""
+    return _with_copies(validated(source, seed))
+
+
+def turned_before(source=None, seed=0):
+    """Copies first and split afterwards, as the report did: 204 images to train with, 51 to validate on.
+
+    Nearly all of the 51 are turned copies of images among the 204, or these of them.
+    """
+    return _held_out(_with_copies(stains(datasets.load("glas", source=source))), seed)
 
 
 def every_way(source=None):
@@ -44,8 +56,36 @@ def every_way(source=None):
     return _with_copies(data(source), rotations=(-90, 90, 180), flips=("horizontal", "vertical"))
 
 
+def _held_out(data, seed):
+    return data.hold_out(0.2, seed=seed, stratify=False).standardized()
+
+
 def _with_copies(data, **copies):
     return replace(data, train=data.train._make(training.augmented(*data.train, **copies)))
+
+
+def gland_everywhere(input_shape, classes):
+    """A net that calls each pixel of each image gland, as one does that has learned only that it is likelier."""
+    likelier = keras.initializers.Constant([0.0, 1.0])
+    output = layers.Conv2D(classes, 1, activation="softmax", kernel_initializer="zeros", bias_initializer=likelier)
+    return keras.Sequential([keras.Input(input_shape), output])
+
+
+def drawn_narrower(input_shape, classes, *, build):
+    """The net that `build` makes, with initial weights and biases uniform within 1 / sqrt(fan-in).
+
+    PyTorch's default. Its kernels are those of `VarianceScaling(1/3, "fan_in", "uniform")`, with a third of the
+    variance of Keras' default (Glorot's) where fan-in and fan-out are equal; Keras' biases are zero.
+    """
+    net = build(input_shape, classes)
+    scaling = partial(keras.initializers.VarianceScaling, 1 / 3, "fan_in", "uniform")
+    for layer in net.layers:
+        if layer.weights:
+            *sides, ins, _ = layer.kernel.shape  # of a transposed convolution fan-in is counted by its outputs
+            bound = float(ins * sides[0] * sides[1]) ** -0.5
+            layer.kernel.assign(scaling()(layer.kernel.shape))
+            layer.bias.assign(keras.initializers.RandomUniform(-bound, bound)(layer.bias.shape))
+    return net
 
 
 def adam():
@@ -62,20 +102,30 @@ def cosine_adam():
     return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.001, 40 * 32))
 
 
-def experiment(name, build, reported=None, *, optimizer=adam, epochs=EPOCHS, batch_size=1000, **options):
+def experiment(
+    name, build, dice=None, *, parameters=None, metric="dice", watch="test", optimizer=adam, epochs=EPOCHS,
+    batch_size=1000, **options,
+):  # fmt: skip
     """A row: full-batch training (there are never 1000 images) on cross-entropy, judged by Dice."""
+    reported = {metric: dice, "parameters": parameters}
     return Experiment(
-        name=name, build=build, optimizer=optimizer, epochs=epochs, batch_size=batch_size, metrics=(training.dice,),
-        reported=reported or {}, **options,
+        name=name, build=build, metric=metric, watch=watch, optimizer=optimizer, epochs=epochs, batch_size=batch_size,
+        metrics=(training.dice,), reported={name: figure for name, figure in reported.items() if figure is not None},
+        **options,
     )  # fmt: skip
 
 
-def change(name, build, reported, *, data=validated, **options):
-    """A row that is judged on the validation images."""
-    return experiment(name, build, reported, data=data, metric="val_dice", **options)
-
+# A row that is judged on the validation images.
+change = partial(experiment, metric="val_dice", data=validated, watch=None, seeds=SEEDS)
 
 baseline, waist = models.pool_upsample_net, models.encoder_decoder
+normalized, normalized_waist = partial(baseline, batch_norm=True), partial(waist, batch_norm=True)
+# A constant of a fifth: so the rate comes down to 0.0001, as the report says, and not to 0.0012 only.
+falling_further = partial(falling_adam, EPOCHS / 5)
+
+BASELINE, ALL = "2.1 baseline", "2.2 model 5, all images"
+MODEL_1, MODEL_2, MODEL_3 = "2.2 model 1: rotations", "2.2 model 2: falling rate", "2.2 model 3: batch normalization"
+MODEL_4, MODEL_5 = "2.2 model 4: narrow waist", "2.2 model 5: batch normalization"
 
 STUDY = Study(
     name="glands",
@@ -84,24 +134,28 @@ STUDY = Study(
     metric="dice",
     tolerance=0.005,  # the report tells 0.83 from 0.84, and prints no more than two decimals
     experiments=(
-        experiment("2.1 baseline", baseline, {"dice": 0.76, "parameters": 27_586}, epochs=150),
-        experiment("2.1 baseline, RGB (ours)", baseline, epochs=150, data=colours, of="2.1 baseline"),
-        change("2.2 model 1: rotations", baseline, {"val_dice": 0.73}, data=turned),
-        change("2.2 model 2: falling rate", baseline, {"val_dice": 0.77}, optimizer=falling_adam),
-        change(
-            "2.2 model 3: batch normalization", partial(baseline, batch_norm=True), {"val_dice": 0.84},
-            optimizer=falling_adam,
+        experiment(BASELINE, baseline, 0.76, parameters=27_586, epochs=150),
+        experiment(f"{BASELINE}: RGB", baseline, epochs=150, data=colours, of=BASELINE),
+        change(MODEL_1, baseline, 0.73, data=turned_before),
+        change(f"{MODEL_1}, honest split", baseline, data=turned, of=MODEL_1),
+        change(MODEL_2, baseline, 0.77, optimizer=falling_adam),
+        change(f"{MODEL_2}, to 0.0001", baseline, optimizer=falling_further, of=MODEL_2),
+        change(MODEL_3, normalized, 0.84),
+        change(f"{MODEL_3}, falling rate", normalized, optimizer=falling_adam, of=MODEL_3),
+        change(MODEL_4, waist, 0.66, parameters=305_134),
+        change(f"{MODEL_4}, falling rate", waist, optimizer=falling_adam, of=MODEL_4),
+        change(f"{MODEL_4}, narrower initial weights", partial(drawn_narrower, build=waist), of=MODEL_4),
+        change(  # and it stays so
+            f"{MODEL_4}, gland everywhere", gland_everywhere, optimizer=partial(keras.optimizers.SGD, 0.0), epochs=1,
+            of=MODEL_4,
         ),
-        change(
-            "2.2 model 4: narrow waist", waist, {"val_dice": 0.66, "parameters": 305_134}, optimizer=falling_adam
-        ),
-        change(
-            "2.2 model 5: batch normalization", partial(waist, batch_norm=True), {"val_dice": 0.94},
-            optimizer=falling_adam,
-        ),
-        experiment("2.2 model 5, all images", partial(waist, batch_norm=True), {"dice": 0.82}, optimizer=falling_adam),
-        experiment("2.3 U-Net", models.unet, {"dice": 0.83}, optimizer=falling_adam),
-        experiment("2.4 residual net", models.residual_net, {"dice": 0.84}, optimizer=falling_adam),
+        change(MODEL_5, normalized_waist, 0.94, data=turned_before),
+        change(f"{MODEL_5}, honest split", normalized_waist, of=MODEL_5),
+        change(f"{MODEL_5}, honest split, falling rate", normalized_waist, optimizer=falling_adam, of=MODEL_5),
+        experiment(ALL, normalized_waist, 0.82),
+        experiment(f"{ALL}, falling rate", normalized_waist, optimizer=falling_adam, of=ALL),
+        experiment("2.3 U-Net", models.unet, 0.83, optimizer=falling_adam),
+        experiment("2.4 residual net", models.residual_net, 0.84, optimizer=falling_adam),
         experiment("2.4 without skips", partial(models.residual_net, skips=False), optimizer=falling_adam),
         experiment(
             "ours: deeper U-Net, copies, mini-batches", partial(models.unet, widths=(16, 32, 64, 128, 256)),
