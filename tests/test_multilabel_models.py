@@ -64,7 +64,7 @@ def test_the_sigmoid_stays_in_float32_under_mixed_precision(build):
     [
         (models.multilabel_cnn, (45, 64, 3), 3, r"input_shape=\(45, 64, 3\); .* 46 pixels"),
         (models.multilabel_cnn, (64, 64), 3, r"input_shape=\(64, 64\); it must be \(height, width, channels\)"),
-        (models.multilabel_cnn, (64, 64, 3), 0, "labels=0; all must be whole numbers"),
+        (models.multilabel_cnn, (64, 64, 3), 0, "labels=0, filters or units 32; all must be whole numbers"),
         (models.multilabel_dnn, (64, 64, 3), 2.0, "labels=2.0"),
         (models.multilabel_dnn, (64, None, 3), 3, r"input_shape=\(64, None, 3\)"),
     ],
@@ -73,3 +73,13 @@ def test_bad_sizes_are_one_line(build, input_shape, labels, said):
     with pytest.raises(ValueError, match=said) as error:
         build(input_shape, labels)
     assert "\n" not in str(error.value)
+
+
+def test_bad_shares_are_one_line():
+    with pytest.raises(ValueError, match="four shares, one behind each pooling"):
+        models.multilabel_cnn((64, 64, 3), 3, dropout=(0.25,))
+    for build, options in (
+        (models.multilabel_cnn, {"dense_dropout": 1}), (models.multilabel_dnn, {"dropout": -0.1}),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"each must be a share in \[0, 1\)"):
+            build((64, 64, 3), 3, **options)

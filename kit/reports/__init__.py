@@ -11,11 +11,11 @@ INDEX = {
         "fashion_compare.STUDY", "72 rows", "Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN"
     ),
     "mnist-cnn": (
-        "mnist_cnn.STUDY", "9 rows", "MNIST: a net written by hand, and a CNN changed one thing at a time"
+        "mnist_cnn.STUDY", "14 rows", "MNIST: a net written by hand, and a CNN changed one thing at a time"
     ),
     "glands": ("glands.STUDY", "21 rows", "GlaS: glands segmented by nets from two convolutions' depth to a U-Net"),
-    "organ": ("organ.STUDY", "14 rows", "OrganAMNIST: MLPs, CNNs and a pre-trained net"),
-    "mri": ("mri.STUDY", "13 rows", "MRI: several labels an image, by a CNN and a dense net"),
+    "organ": ("organ.STUDY", "18 rows", "OrganAMNIST: MLPs, CNNs and a pre-trained net"),
+    "mri": ("mri.STUDY", "25 rows", "MRI: several labels an image, by a CNN and a dense net"),
     "fashion-ladder-mlp-talos": ("fashion_ladder.MLP_TALOS", "108 trials", "Fashion-MNIST: MLPs, the whole grid"),
     "fashion-ladder-cnn-talos": (
         "fashion_ladder.CNN_TALOS", "60 trials", "Fashion-MNIST: CNNs, 60 of the 864 in the grid at random"

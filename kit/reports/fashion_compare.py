@@ -150,9 +150,10 @@ def mlp_experiments(name, options, updates, accuracy, minutes):
 
 
 def cnn_experiments():
-    for name, load, accuracy, reported in (
-        ("CNN", both_ways, 0.8576, {"seconds": 60}), ("CNN, 60,000 images", everything, 0.9001, {}),
-    ):  # fmt: skip
+    for name, load, accuracy, printed in (
+        ("CNN", both_ways, 0.8576, {"parameters": 623_000, "seconds": 60}),
+        ("CNN, 60,000 images", everything, 0.9001, {}),
+    ):
         yield Experiment(
             name=name,
             build=tuned_cnn,
@@ -160,7 +161,7 @@ def cnn_experiments():
             epochs=100,
             validation_split=0.1,
             callbacks=(early_stopping,),
-            reported={"accuracy": accuracy, "parameters": 623_306} | reported,
+            reported={"accuracy": accuracy} | printed,
             data=load,
             seeds=(0, 1, 2, 3, 4) if load is both_ways else (),
         )

@@ -5,7 +5,6 @@ off the 51,000 as each fit's validation set. Its second table prints the same tw
 """
 
 from functools import partial
-from itertools import pairwise
 
 import keras
 
@@ -60,17 +59,8 @@ REGULARIZED = {
 }
 
 
-def parameters(filters, dense):
-    """Weights and biases of 3x3 convolutions, 2x2 poolings that round up (28, 14, 7, 4), dense layers and output."""
-    maps, side = (1, *filters), -(-28 // 2 ** len(filters))
-    units = (side * side * maps[-1], *dense, 10)
-    convolutions = sum((3 * 3 * before + 1) * after for before, after in pairwise(maps))
-    return convolutions + sum((before + 1) * after for before, after in pairwise(units))
-
-
 def experiment(size, units, method, optimizer, reported, *, initializer="glorot_uniform", callbacks=(), **model):
     loss, accuracy = reported
-    hidden = (units,) * (list(SIZES).index(size) + 1)
     return Experiment(
         name=f"{size} {units}, {method}",
         build=partial(SIZES[size], units=units, initializer=initializer, **model),
@@ -78,7 +68,7 @@ def experiment(size, units, method, optimizer, reported, *, initializer="glorot_
         epochs=100,
         validation_split=0.1,
         callbacks=callbacks,
-        reported={"accuracy": accuracy, "loss": loss, "parameters": parameters((), hidden)},
+        reported={"accuracy": accuracy, "loss": loss},
     )
 
 
@@ -117,6 +107,7 @@ CNNS = {
 def cnn_experiments():
     for (size, first, units), (loss, accuracy) in CNNS.items():
         filters, dense = models.filter_ladder(size, first), (units,) if units else ()
+        printed = {"parameters": 410_634} if (size, first, units) == ("large", 64, None) else {}
         yield Experiment(
             name=f"{size} {'-'.join(map(str, filters))}" + (f", dense {units}" if units else ""),
             build=partial(models.cnn, filters=filters, dense=dense),
@@ -124,7 +115,8 @@ def cnn_experiments():
             epochs=100,
             validation_split=0.1,
             callbacks=(early_stopping,),
-            reported={"accuracy": accuracy, "loss": loss, "parameters": parameters(filters, dense)},
+            reported={"accuracy": accuracy, "loss": loss} | printed,
+            seeds=(0, 1, 2, 3, 4) if (first, units) == (64, 128) else (),  # once ended on its worst epoch
         )
 
 
