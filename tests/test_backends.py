@@ -23,10 +23,22 @@ QUICKLY = (
 )
 
 
+# As where it is not installed: Keras looks into sys.modules, so that it must not stand there as None.
+WITHOUT_TENSORFLOW = """
+import sys
+
+class Blocker:
+    def find_spec(name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(f"No module named {name!r}")
+
+sys.meta_path.insert(0, Blocker)
+"""
+
+
 def on_jax(*arguments, **settings):
-    blocker = "import sys; sys.modules['tensorflow'] = None\n"  # any import of it is an ImportError
     return subprocess.run(
-        [sys.executable, "-c", blocker + arguments[0], *arguments[1:]],
+        [sys.executable, "-c", WITHOUT_TENSORFLOW + arguments[0], *arguments[1:]],
         cwd=HERE, env=os.environ | {"KERAS_BACKEND": "jax", "XLA_FLAGS": QUICKLY} | settings, capture_output=True,
         text=True,
     )  # fmt: skip

@@ -1,9 +1,11 @@
 """Transfer learning: a net trained on ImageNet reads features, and a small new head learns to tell the classes."""
 
 import hashlib
+import inspect
 import math
 import os
 import re
+import warnings
 from pathlib import Path
 
 import keras
@@ -14,7 +16,9 @@ from .. import files, progress
 from .mlp import mlp
 
 
-def transfer(input_shape, classes, *, backbone="resnet50", hidden=(224,), weights="imagenet"):
+def transfer(
+    input_shape, classes, *, backbone="resnet50", hidden=(224,), weights="imagenet", enlarged_to=None, **options
+):
     """A frozen backbone and a new head: (batch, *input_shape), pixels from 0 to 255 -> (batch, classes) probabilities.
 
     Two layers. "backbone" turns grey into three equal channels, prepares the pixels as this backbone was trained with
@@ -34,18 +38,23 @@ def transfer(input_shape, classes, *, backbone="resnet50", hidden=(224,), weight
         backbone: a builder of `keras.applications`, in upper or lower case, such as "mobilenetv2".
         hidden: units of each hidden layer of the head; () for none.
         weights: "imagenet", downloaded through Keras; None for random ones; or the path of a file.
+        enlarged_to: pixels a side that the images are brought to within the net (bilinear), where they are too small
+            for the backbone; so they are kept as they are.
+        **options: of the backbone's builder, such as `alpha=0.35` of MobileNetV2.
 
     Raises:
-        ValueError: an unknown backbone, or a shape, sizes or weights that it does not take.
+        ValueError: an unknown backbone, or a shape, sizes, options or weights that it does not take.
         FileNotFoundError: the weights cannot be downloaded; it says which file to put where.
     """
     if len(input_shape) != 3 or input_shape[-1] not in (1, 3):
         raise ValueError(f"input_shape={input_shape!r}; it must be (height, width, channels) with 1 or 3 channels")
     build, prepare = _find(backbone)
-    net = _build(build, backbone, (*input_shape[:2], 3), weights)
+    sides = (enlarged_to, enlarged_to) if enlarged_to else tuple(input_shape[:2])
+    net = _build(build, backbone, (*sides, 3), weights, options)
     net.trainable = False
     pixels = keras.Input(input_shape)
-    coloured = pixels if input_shape[-1] == 3 else layers.Concatenate()([pixels] * 3)
+    sized = layers.Resizing(*sides)(pixels) if enlarged_to else pixels
+    coloured = sized if input_shape[-1] == 3 else layers.Concatenate()([sized] * 3)
     read = keras.Model(pixels, net(prepare(coloured), training=False), name="backbone")
     head = mlp(read.output_shape[1:], classes, hidden=hidden)
     head = keras.Sequential([keras.Input(read.output_shape[1:]), *head.layers], name="head")
@@ -112,10 +121,17 @@ def _find(name):
     return found[name.lower()]
 
 
-def _build(build, name, input_shape, weights):
+def _build(build, name, input_shape, weights, options):
     """The net without its top, or a one-line error."""
+    given = {"include_top": False, "weights": weights, "input_shape": input_shape, "pooling": "avg"}
     try:
-        return build(include_top=False, weights=weights, input_shape=input_shape, pooling="avg")
+        inspect.signature(build).bind(**given, **options)
+    except TypeError as error:
+        raise ValueError(f"backbone={name!r} with {options}: {error}") from None
+    try:
+        with warnings.catch_warnings():  # whether a path's weights are of this size is told by loading them
+            warnings.filterwarnings("ignore", "`input_shape` is undefined or non-square")
+            return build(**given, **options)
     except ValueError as error:
         raise ValueError(
             f"backbone={name!r} of images {input_shape}, weights={weights!r}: {' '.join(str(error).split())}"

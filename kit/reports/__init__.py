@@ -16,6 +16,7 @@ INDEX = {
     "glands": ("glands.STUDY", "21 rows", "GlaS: glands segmented by nets from two convolutions' depth to a U-Net"),
     "organ": ("organ.STUDY", "18 rows", "OrganAMNIST: MLPs, CNNs and a pre-trained net"),
     "mri": ("mri.STUDY", "25 rows", "MRI: several labels an image, by a CNN and a dense net"),
+    "transfer": ("transfer.STUDY", "10 rows", "Pre-training: a MobileNetV2 from ImageNet on glands and on garments"),
     "fashion-ladder-mlp-talos": ("fashion_ladder.MLP_TALOS", "108 trials", "Fashion-MNIST: MLPs, the whole grid"),
     "fashion-ladder-cnn-talos": (
         "fashion_ladder.CNN_TALOS", "60 trials", "Fashion-MNIST: CNNs, 60 of the 864 in the grid at random"

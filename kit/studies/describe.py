@@ -217,6 +217,7 @@ class _Description:
         held = {
             name: value
             for name, value in vars(thing).items()
+            if not name.startswith("_self_")  # TensorFlow's list of the others
             if name in names or ((config is None or loss) and not layer) or _telling(value, metric)
         }
         for name in SERVED if isinstance(thing, keras.callbacks.Callback) else COMPILED:

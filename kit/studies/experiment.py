@@ -22,7 +22,7 @@ class Experiment:
     """
 
     name: str
-    build: Callable  # (input_shape, classes) -> uncompiled keras.Model, or scikit-learn classifier
+    build: Callable  # (input_shape, classes[, origin]) -> uncompiled keras.Model, or scikit-learn classifier
     epochs: int = 1
     optimizer: Callable | None = None  # () -> keras.optimizers.Optimizer
     batch_size: int = 32

@@ -169,10 +169,12 @@ def _flat(split):
 
 def build(experiment, data):
     """The row's net, compiled; its seeds come from the `stream` that this is called within."""
-    policy = keras.config.dtype_policy()
+    policy, make = keras.config.dtype_policy(), experiment.build
+    if "origin" in inspect.signature(make).parameters:
+        make = functools.partial(make, origin=data.origin)
     keras.config.set_dtype_policy(experiment.precision)
     try:
-        model = experiment.build(data.train.x.shape[1:], len(data.classes))
+        model = make(data.train.x.shape[1:], len(data.classes))
     finally:
         keras.config.set_dtype_policy(policy)
     if isinstance(model, BaseEstimator):
@@ -257,12 +259,9 @@ def _scalars(found):
     """Each value by its name, six digits, which float32 is sure of; several are numbered, "f1_score_0" and so on."""
     named = {}
     for name, value in found.items():
-        if isinstance(value, dict):
-            named |= _scalars(value)
-        elif np.ndim(value) == 0:
-            named[name] = float(f"{float(value):.6g}")
-        else:
-            named |= _scalars({f"{name}_{place}": part for place, part in enumerate(np.ravel(value))})
+        if np.ndim(value):
+            value = {f"{name}_{place}": part for place, part in enumerate(np.ravel(value))}
+        named |= _scalars(value) if isinstance(value, dict) else {name: float(f"{float(value):.6g}")}
     return named
 
 

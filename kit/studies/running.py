@@ -118,7 +118,7 @@ def _data(load, seed, source):
     seed = _which(load, seed)[1]
     known = load if inspect.isfunction(load) else describe.digest(load)  # another process has another `partial`
     key = (known, seed, source, profile.name(), os.environ.get("KIT_DATA"), os.environ.get("KIT_CACHE"))
-    with _LOADING:
+    with _LOADING, nets.quiet_retracing():
         if key not in _LOADED:
             _LOADED.clear()
             data = nets.usable(load(source) if seed is None else load(source, seed=seed))

@@ -17,8 +17,9 @@ def values(records, metric):
 def spreads(study, fits, metric=None):
     """{row: (standard deviation of one run, its degrees of freedom)} for the rows with three seeds or more.
 
-    The deviation is pooled over the rows of a group, which have the same data, family of nets and metric, where
-    Levene's test (about the medians) does not object; else it is the row's own.
+    The deviation is pooled over the rows of a group, which have the same data, family of nets, callbacks or none (a net
+    that is stopped in time scatters less) and metric, where Levene's test (about the medians) does not object; else it
+    is the row's own.
 
     fits: {row: its records}. metric: of all rows, in place of their own.
     """
@@ -30,7 +31,8 @@ def spreads(study, fits, metric=None):
             first = fits[row.name][0]
             # Records of kit 0.1 do not say what a net's family is; those by hand were trained by NumPy.
             family = first.get("family", first.get("engine") == "NumPy")
-            rows[row.name] = (first.get("data", row.data), family, first["origin"], judged), found
+            group = first.get("data", row.data), family, bool(row.callbacks), first["origin"], judged
+            rows[row.name] = group, found
     groups = {}
     for group, found in rows.values():
         groups.setdefault(group, []).append(found)
