@@ -1,5 +1,6 @@
 """`kit` on the command line: what it prints, writes and refuses."""
 
+import dataclasses
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import tiny
 
 from kit import reports, studies
 from kit.__main__ import main, processes
+from kit.studies import ledger
 
 
 @pytest.fixture
@@ -44,6 +46,35 @@ def test_run_prints_the_table_and_writes_the_figures(tiny_study, capsys, tmp_pat
     written = sorted(path.name for path in (tmp_path / "figures").iterdir())
     assert written == ["tiny-confusion-matrices.png", "tiny-curves-1.png", "tiny-table.png"]
     assert all(name in out for name in written) and (tmp_path / "r.json").exists()
+
+
+@pytest.mark.slow
+def test_one_row_is_recorded_beside_those_that_are_there(tiny_study, tmp_path):
+    path = tmp_path / "r.json"
+    assert main(["run", "tiny", "--only", "first", "--seeds", "2", "--record", str(path)]) == 0
+    before = {line.rstrip(",") for line in path.read_text().splitlines() if "checksum" in line}
+    assert main(["run", "tiny", "--only", "third", "--record", str(path)]) == 0
+    results = studies.Results.load(path)
+    assert [(r["experiment"], r["seed"]) for r in results.records] == [("first", 0), ("third", 0), ("first", 1)]
+    assert len(before) == 2 and before < {line.rstrip(",") for line in path.read_text().splitlines()}
+
+
+@pytest.mark.slow
+def test_a_row_that_failed_is_exit_status_1(tiny_study, monkeypatch, capsys):
+    rows = (tiny_study.experiments[0], dataclasses.replace(tiny_study.experiments[1], build=tiny.broken))
+    tiny.register(monkeypatch, dataclasses.replace(tiny_study, experiments=rows))
+    assert main(["run", "tiny"]) == 1
+    assert "failed: MemoryError: no room for this net" in capsys.readouterr().out
+    assert main(["run", "tiny", "--only", "first"]) == 0
+
+
+@pytest.mark.slow
+def test_a_fit_that_could_not_be_kept_is_exit_status_1(tiny_study, monkeypatch, capsys):
+    monkeypatch.setattr(ledger, "LIMIT", 10)  # bytes: as if there were no room
+    assert main(["run", "tiny", "--only", "first"]) == 1
+    said = capsys.readouterr()
+    assert "first, seed 0: accuracy" in said.out  # its figures are there all the same
+    assert "this fit is in the table, and is not kept" in said.err
 
 
 def test_run_takes_rows_source_and_profile(tiny_study, capsys):

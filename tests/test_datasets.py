@@ -159,6 +159,8 @@ def test_unknown_name_source_and_size():
         kit.datasets.load("fashion")
     with pytest.raises(ValueError, match=r"source is 'fake'; it should be real or synthetic"):
         kit.datasets.load("mnist", source="fake")
+    with pytest.raises(ValueError, match=r"source is 'drawn'; it should be real or synthetic"):  # kit 0.1's word
+        kit.datasets.load("mnist", source="drawn")
     with pytest.raises(ValueError, match=r"image_size is 32; mnist has images of 28 pixels"):
         kit.datasets.load("mnist", image_size=32)
 

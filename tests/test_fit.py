@@ -14,7 +14,7 @@ from keras import layers
 
 from kit import models
 from kit.training import compiled as engines
-from kit.training import fit
+from kit.training import fit, hooks, programs
 
 BACKEND = keras.backend.backend()
 ENGINE = "compiled" if BACKEND in ("tensorflow", "jax") else f"model.fit (the {BACKEND} back end)"
@@ -451,7 +451,7 @@ def test_labels_are_checked_in_whatever_form_the_loss_was_given(loss, wrong, sai
     """Keras on TensorFlow on a CPU raises; under XLA, on a GPU and on JAX the loss would go on as if nothing were."""
     y = data[1].astype(type(wrong))
     y[7] = wrong
-    model = small_net()
+    model = plain_mlp()  # under XLA, where TensorFlow itself raises nothing
     model.compile("sgd", loss)
     for settings in ({}, {"validation_data": (data[0], y)}):
         with pytest.raises(ValueError, match=said) as error:
@@ -627,3 +627,16 @@ def test_verbose_2_prints_a_line_an_epoch(data, capsys):
     fit(compiled(small_net()), *data, epochs=2, verbose=2)
     shown = capsys.readouterr().out
     assert "Epoch 1/2" in shown and "Epoch 2/2" in shown and "loss: " in shown
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="of TensorFlow's dropout")
+@pytest.mark.parametrize("drops", [False, True])
+def test_only_a_net_with_dropout_gets_the_other_generator(drops, data, monkeypatch):
+    entered, plain = [], hooks.threefry_dropout
+    monkeypatch.setattr(engines, "uses_xla", lambda *_: True)  # so few images are not worth it
+    monkeypatch.setattr(hooks, "threefry_dropout", lambda: entered.append(True) or plain())
+    programs.clear_programs()
+    dropout = [layers.Dropout(0.5)] if drops else []
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), *dropout, layers.Dense(3, "softmax")])
+    fit(compiled(model), *data, verbose=0)
+    assert bool(entered) == drops

@@ -472,6 +472,13 @@ def test_surroundings_change_with_what_changes_the_numbers(monkeypatch):
         assert digest(ledger.surroundings()) != first
     finally:
         keras.config.set_epsilon(1e-7)
+    known = ledger.machine.versions()
+    for library in ("keras", keras.backend.backend()):
+        monkeypatch.setattr(ledger.machine, "versions", lambda library=library: known | {library: "0.0.1"})
+        assert digest(ledger.surroundings()) != first, library
+    monkeypatch.undo()
+    monkeypatch.setattr(ledger.platform, "python_version_tuple", lambda: ("3", "99", "0"))
+    assert digest(ledger.surroundings()) != first
 
 
 def test_the_machinery_is_code_without_docstrings(tmp_path):

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import multiprocessing
+import os
 import re
 import subprocess
 import sys
@@ -125,15 +126,15 @@ def fall(epoch):
     return 0.1 / (epoch + 1)
 
 class Net(keras.Model):
-    def __init__(self, classes):
+    def __init__(self):
         super().__init__()
         self.flat, self.hidden = keras.layers.Flatten(), keras.layers.Dense(4, "relu")
-        self.out = keras.layers.Dense(classes, "softmax")
+        self.out = keras.layers.Dense(3, "softmax")
     def call(self, x):
         return self.out(self.hidden(self.flat(x)))
 
 def build(input_shape, classes):
-    return Net(classes)
+    return Net()
 
 callbacks = (stop, partial(keras.callbacks.LearningRateScheduler, fall))
 """
@@ -161,7 +162,7 @@ def test_an_edited_cell_is_fitted_anew_and_one_that_is_run_again_is_not(edits, m
             name="own", build=cell["build"], optimizer=keras.optimizers.SGD, loss=cell["loss"],
             callbacks=cell["callbacks"], epochs=1,
         )  # fmt: skip
-        studies.run(dataclasses.replace(tiny.study(note), experiments=(row,)))
+        assert studies.run(dataclasses.replace(tiny.study(note), experiments=(row,))).statuses().empty
     assert fits(note) == made
 
 
@@ -673,11 +674,11 @@ def test_each_dataset_is_loaded_once_and_only_one_is_held(note, untrained):
         return load
 
     row = dataclasses.replace(tiny.study(note).experiments[0], epochs=1)
-    rows = [dataclasses.replace(row, name=f"{place}", data=loader(place % 3)) for place in range(4)]
-    rows[3] = dataclasses.replace(rows[3], data=rows[0].data)
+    rows = [dataclasses.replace(row, name=f"{place}", data=loader(place % 5)) for place in range(6)]
+    rows[5] = dataclasses.replace(rows[5], data=rows[0].data)
     results = studies.run(dataclasses.replace(tiny.study(note), experiments=tuple(rows)), seeds=(0, 1))
-    assert loads == [0, 1, 2]
-    assert [(r["seed"], r["experiment"]) for r in results.records] == [(s, f"{p}") for s in (0, 1) for p in range(4)]
+    assert loads == [0, 1, 2, 3, 4]
+    assert [(r["seed"], r["experiment"]) for r in results.records] == [(s, f"{p}") for s in (0, 1) for p in range(6)]
     assert not running._LOADED
 
 
@@ -701,6 +702,17 @@ def test_another_source_is_another_dataset(note, monkeypatch, untrained):
         monkeypatch.setenv("KIT_SOURCE", source)
         origins += [record["origin"] for record in studies.run(tiny.study(note), only="first").records]
     assert origins == ["synthetic", "real"]
+
+
+def test_another_folder_of_data_is_another_dataset(note, monkeypatch, untrained):
+    folders = []
+    study = dataclasses.replace(
+        tiny.study(note), data=lambda source: folders.append(os.environ["KIT_DATA"]) or tiny.data(source)
+    )
+    for folder in ("one", "other"):
+        monkeypatch.setenv("KIT_DATA", folder)
+        studies.run(study, only="first")
+    assert folders == ["one", "other"]
 
 
 @pytest.mark.parametrize(
