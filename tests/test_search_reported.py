@@ -60,7 +60,7 @@ def test_the_spaces_are_the_reports(name, size):
     assert float(experiment.optimizer().learning_rate) == pytest.approx(largest["learning_rate"])
     assert experiment.batch_size == largest.get("batch_size", 32)
     assert (experiment.epochs, experiment.callbacks, experiment.validation_split) == (7, (), 0)
-    assert set(inspect.signature(one.build).parameters) - {"input_shape", "classes"} <= set(one.space)
+    assert set(inspect.signature(one.build).parameters) - {"input_shape", "classes"} <= {*one.space, "dropout"}
 
 
 def test_the_reports_best_nets():
@@ -74,6 +74,34 @@ def test_the_reports_best_nets():
     # 28 -> 28 -> pooled 14 -> stride 2: 7 -> pooled 4
     assert best.count_params() == 10 * 128 + (25 * 128 + 1) * 64 + (4 * 4 * 64 + 1) * 128 + (128 + 1) * 10
     assert (mlp.reported["accuracy"], cnn.reported["accuracy"]) == (0.8858, 0.9207)
+
+
+def test_the_reports_five_best_are_rows_and_in_the_space():
+    study, space = reports.get("fashion-ladder-cnn-top"), reports.get("fashion-ladder-cnn-talos").space
+    printed = {row.name: row for row in study.experiments if row.reported}
+    assert [row.reported["val_accuracy"] for row in printed.values()] == [
+        0.928889, 0.926778, 0.926667, 0.926111, 0.925444,
+    ]  # fmt: skip
+    for row in study.experiments:
+        net, rate = row.build.keywords, float(row.optimizer().learning_rate)
+        assert set(net["filters"]) <= set(space["filters_1"])
+        assert {(side, side) for side in net["kernel_size"]} <= set(space["kernel_1"])
+        assert row.batch_size in space["batch_size"] and any(rate == pytest.approx(r) for r in space["learning_rate"])
+        (stopping,) = [make() for make in row.callbacks] or [None]
+        if "60,000" in row.name:
+            assert (stopping, row.epochs, row.data.__name__) == (None, 12, "everything")
+        else:
+            assert (stopping.patience, stopping.monitor, row.data) == (5, "val_loss", None)
+    best = next(iter(printed.values())).build((28, 28, 1), 10)
+    # 28 -> 28 -> pooled 14 -> stride 2: 7 -> pooled 4; no dense layer
+    assert best.count_params() == 10 * 128 + (25 * 128 + 1) * 64 + (4 * 4 * 64 + 1) * 10
+    kinds = ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dropout", "Dense"]
+    assert [type(layer).__name__ for layer in best.layers] == kinds and best.layers[-2].rate == 0.2
+    slower = {row.of: row for row in study.experiments if row.of}
+    assert set(slower) == {name for name in printed if "rate 0.01" in name} and len(slower) == 2
+    for name, row in slower.items():
+        assert float(row.optimizer().learning_rate) == pytest.approx(0.001)
+        assert row.build is printed[name].build and row.batch_size == printed[name].batch_size
 
 
 def test_the_best_is_fitted_again_and_tested(small):

@@ -7,6 +7,9 @@ from pathlib import Path
 INDEX = {
     "fashion-ladder-mlp": ("fashion_ladder.MLP", "30 rows", "Fashion-MNIST: MLPs of one, two and three hidden layers"),
     "fashion-ladder-cnn": ("fashion_ladder.CNN", "10 rows", "Fashion-MNIST: CNNs of one, two and three convolutions"),
+    "fashion-ladder-cnn-top": (
+        "fashion_ladder.CNN_TOP", "8 rows", "Fashion-MNIST: the five best CNNs of the report's search"
+    ),
     "fashion-compare": (
         "fashion_compare.STUDY", "72 rows", "Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN"
     ),

@@ -82,14 +82,14 @@ def in_keras(input_shape, classes, *, hidden, activation="relu", dropout=0.0, de
     return model
 
 
-def tuned_cnn(input_shape, classes, *, filters=64, kernel_size=(7, 7), **options):
+def tuned_cnn(input_shape, classes, *, filters=64, kernel_size=(7, 7), dropout=0.0):
     """The report's CNN: with 64 filters of 7x7 it has 3,200 + 200,768 + 401,536 + 16,512 + 1,290 = 623,306 parameters.
 
     They are those of the two convolutions, 7*7*1*64 + 64 and 7*7*64*64 + 64, and of the dense layers on 7*7*64
     features: 3,136*128 + 128, 128*128 + 128, 128*10 + 10.
     """
     return models.cnn(
-        input_shape, classes, filters=(filters,) * 2, kernel_size=(kernel_size,) * 2, dense=(128, 128), **options
+        input_shape, classes, filters=(filters,) * 2, kernel_size=(kernel_size,) * 2, dense=(128, 128), dropout=dropout
     )
 
 
