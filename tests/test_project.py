@@ -1,6 +1,7 @@
-"""The front door: what the README prints is what `results/` holds."""
+"""The front door: what the READMEs print is what `results/` holds, and what it does not."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from kit import reports
 from kit.__main__ import as_markdown, parser
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README, RECORDED = (ROOT / "README.md").read_text(), (ROOT / "results" / "README.md").read_text()
 TABLES = dict(re.findall(r"<!-- ([\w-]+) -->\n(.*?)\n?<!-- end -->", README, re.S))
 
 
@@ -20,6 +22,17 @@ def test_the_readme_shows_the_recorded_table(name):
     results = reports.recorded(name)
     results = results[1] if isinstance(results, tuple) else results
     assert TABLES[name] == as_markdown(results.table()), f"print it with: kit show {name} --markdown"
+
+
+def test_what_is_not_recorded_is_listed_with_the_command_that_makes_it():
+    written = runpy.run_path(ROOT / "results" / "write_readme.py")["text"]()
+    assert written == RECORDED, "write it with: python results/write_readme.py"
+    commands = re.findall(r"`(kit run .+ --record .+)`", RECORDED)
+    for command in commands:
+        given = parser().parse_args(shlex.split(command)[1:])
+        if hasattr(reports.get(given.name), "select"):
+            assert reports.get(given.name).select(given.only), command
+    assert len(commands) == RECORDED.count("--record results/")
 
 
 def test_the_readmes_commands_are_understood():
