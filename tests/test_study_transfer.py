@@ -12,6 +12,18 @@ from kit import datasets, models, reports
 from kit.reports import transfer
 from kit.studies import describe
 
+
+@pytest.fixture(scope="module")
+def masks():
+    """The stand-in at 256 pixels, which takes a while to make."""
+    return datasets.load("glas", source="synthetic", image_size=256)
+
+
+@pytest.fixture
+def made_once(masks, monkeypatch):
+    monkeypatch.setattr(datasets, "load", lambda name, *, source, image_size: masks)
+
+
 ROWS = {row.name: row for row in transfer.STUDY.experiments}
 
 
@@ -80,8 +92,9 @@ def test_images_are_enlarged_within_the_net():
     np.testing.assert_allclose(models.features(net, x), same, rtol=1e-3, atol=1e-3)
 
 
-def test_the_sections_are_told_by_their_grades():
-    data, masks = transfer.sections("synthetic"), datasets.load("glas", source="synthetic", image_size=256)
+@pytest.mark.slow
+def test_the_sections_are_told_by_their_grades(masks, made_once):
+    data = transfer.sections("synthetic")
     grades = datasets.glas.grades(masks)
     assert data.task == "multiclass" and data.classes == ("benign", "malignant")
     assert (data.train.x == masks.train.x).all() and data.train.x.dtype == np.uint8
@@ -105,7 +118,7 @@ def test_balanced_accuracy_is_scikit_learns():
 
 
 @pytest.mark.slow
-def test_it_runs_without_a_network_and_says_that_nothing_was_pre_trained(monkeypatch, tmp_path):
+def test_it_runs_without_a_network_and_says_that_nothing_was_pre_trained(made_once, monkeypatch, tmp_path):
     monkeypatch.setenv("KIT_PROFILE", "quick")
     monkeypatch.setenv("KIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("KIT_CACHE", str(tmp_path / "cache"))
