@@ -119,6 +119,9 @@ def run_named(options):
         if results is None:
             print(f"kit: {options.name}: no trial finished", file=sys.stderr)
             return 1
+    if options.record:  # before anything else can go wrong
+        merged = results.merged(options.record)
+        merged.save(options.record) if found is None else search.save(options.record, found, merged)
     print_tables(results, as_text)
     failed = [record for record in results.records if record["status"] != "finished"]
     for record in failed:
@@ -130,9 +133,6 @@ def run_named(options):
         with files.writing(path, "w") as file:
             file.writelines(f"{name}\n{trace}\n" for name, trace in traces.items())
         print(f"kit: the tracebacks are in {path}", file=sys.stderr)
-    if options.record:
-        merged = results.merged(options.record)
-        merged.save(options.record) if found is None else search.save(options.record, found, merged)
     if options.figures:
         write_figures(results, Path(options.figures))
     return int(any("traceback" in record or record.get("kept") is False for record in results.records))
@@ -180,10 +180,9 @@ def fetch_dataset(options):
 
 def print_tables(results, form):
     """The table of the rows that follow the report, then that of other readings of them."""
-    print(form(results.table()))
-    readings = results.readings()
-    if len(readings):
-        print(f"\nOther readings of the report:\n\n{form(readings)}")
+    for heading, table in (("", results.table()), ("Other readings of the report:\n\n", results.readings())):
+        if len(table):
+            print(f"{heading}{form(table)}\n")
 
 
 def as_text(table):
@@ -222,7 +221,8 @@ def write_figures(results, folder):
     """All figures of a run, as PNG: the table as a picture, curves and confusion matrices."""
     from . import files, plots
 
-    figures = {"table": plots.reported_beside_reproduced(results.table())}
+    table = results.table()
+    figures = {"table": plots.reported_beside_reproduced(table if len(table) else results.readings())}
     title = f"{results.study.title} ({results.records[0]['origin']})"
     histories = list(results.histories().items())
     for start in range(0, len(histories), 6):  # more curves than six cannot be told apart

@@ -60,6 +60,29 @@ def test_one_row_is_recorded_beside_those_that_are_there(tiny_study, tmp_path):
 
 
 @pytest.mark.slow
+def test_readings_can_be_run_alone(tiny_study, monkeypatch, capsys, tmp_path):
+    first, second = tiny_study.experiments[:2]
+    rows = (first, dataclasses.replace(second, of="first", reported={}))
+    tiny.register(monkeypatch, dataclasses.replace(tiny_study, experiments=rows))
+    kept = ["--record", str(tmp_path / "r.json"), "--figures", str(tmp_path / "figures")]
+    assert main(["run", "tiny", "--only", "second", *kept]) == 0
+    out = capsys.readouterr().out
+    assert "Other readings of the report:" in out and "second" in out
+    assert [r["experiment"] for r in studies.Results.load(tmp_path / "r.json").records] == ["second"]
+    assert (tmp_path / "figures" / "tiny-table.png").exists()
+
+
+@pytest.mark.slow
+def test_what_was_fitted_is_recorded_before_it_is_printed(tiny_study, monkeypatch, tmp_path):
+    def broken(*_):
+        raise ValueError("a table that cannot be printed")
+
+    monkeypatch.setattr("kit.__main__.print_tables", broken)
+    assert main(["run", "tiny", "--only", "first", "--record", str(tmp_path / "r.json")]) != 0
+    assert len(studies.Results.load(tmp_path / "r.json").records) == 1
+
+
+@pytest.mark.slow
 def test_a_row_that_failed_is_exit_status_1(tiny_study, monkeypatch, capsys):
     rows = (tiny_study.experiments[0], dataclasses.replace(tiny_study.experiments[1], build=tiny.broken))
     tiny.register(monkeypatch, dataclasses.replace(tiny_study, experiments=rows))

@@ -13,6 +13,10 @@ from . import verdicts
 from .experiment import Experiment, Study
 
 ROW = ("name", "metric", "reported", "seeds", "of")  # what a saved file holds of an Experiment
+COLUMNS = (
+    "metric", "reported", "reproduced", "low", "high", "seeds", "difference", "reported_parameters", "parameters",
+    "epochs", "seconds_per_epoch", "origin", "verdict",
+)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +98,8 @@ class Results:
                 "origin": records[0]["origin"],
                 "verdict": verdict,
             }
-        table = pd.DataFrame.from_dict(rows, orient="index")
-        table.index.name = "experiment"
-        return table.astype({"reported_parameters": "Int64", "parameters": "Int64"}) if rows else table
+        table = pd.DataFrame(rows.values(), index=pd.Index(rows, name="experiment"), columns=COLUMNS)
+        return table.astype({"reported_parameters": "Int64", "parameters": "Int64"})
 
     def missing(self):
         """{experiment: seeds that are not there}: those that other rows have, and the row's own."""
