@@ -24,9 +24,9 @@ test: $(INSTALLED)
 # Forty minutes: JAX and torch as back ends, the lowest and the newest Keras that pyproject.toml allows.
 test-all: $(INSTALLED) .other/torch .other/lowest .other/newest
 	$(BIN)/python -m pytest -n 2 --dist worksteal
-	PYTHONPATH=.other/lowest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
-	PYTHONPATH=.other/newest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
-	KERAS_BACKEND=torch PYTHONPATH=.other/torch $(BIN)/python -m pytest -n 2 --dist worksteal tests/test_fit.py tests/test_seeds.py
+	PYTHONPATH=$(CURDIR)/.other/lowest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
+	PYTHONPATH=$(CURDIR)/.other/newest $(BIN)/python -m pytest -n 2 --dist worksteal $(OF_KERAS)
+	KERAS_BACKEND=torch PYTHONPATH=$(CURDIR)/.other/torch $(BIN)/python -m pytest -n 2 --dist worksteal tests/test_fit.py tests/test_seeds.py
 
 # For a fork: make address REPO=owner/name
 address:
