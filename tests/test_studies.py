@@ -906,3 +906,12 @@ def test_recorded_results_are_whole_and_full(name):
 @pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.json")), ids=lambda path: path.stem)
 def test_recorded_results_are_strict_json(path):
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+
+def test_a_file_of_kit_0_1_with_drawn_data_is_read_as_synthetic(note, tmp_path, untrained):
+    results, path = studies.run(tiny.study(note), only="first", source="synthetic"), tmp_path / "old.json"
+    results.save(path)
+    text = path.read_text()
+    assert text.count('"origin": "synthetic"') == 1
+    path.write_text(text.replace('"origin": "synthetic"', '"origin": "drawn (a third)"'))
+    assert [record["origin"] for record in Results.load(path).records] == ["synthetic (a third)"]
