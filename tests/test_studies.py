@@ -324,6 +324,10 @@ def test_rows_that_scatter_alike_share_their_scatter():
     assert (table.high - table.reproduced).tolist() == pytest.approx([2.4469 * 0.01 * (4 / 3) ** 0.5] * 3, rel=1e-4)
     other = dataclasses.replace(alike, records=[r | {"family": r["experiment"]} for r in alike.records])
     assert other.table().high["first"] - 0.51 == pytest.approx(4.3027 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
+    first, *more = alike.study.experiments
+    stopped = dataclasses.replace(first, callbacks=(keras.callbacks.TerminateOnNaN,))
+    apart = dataclasses.replace(alike, study=dataclasses.replace(alike.study, experiments=(stopped, *more)))
+    assert apart.table().high["first"] - 0.51 == pytest.approx(4.3027 * 0.01 * (4 / 3) ** 0.5, rel=1e-4)
     wild = made_up({"calm": [0.500, 0.501, 0.502, 0.501, 0.5], "wild": [0.1, 0.9, 0.5, 0.2, 0.8]}).table()
     assert wild.high["calm"] - wild.low["calm"] < 0.01  # Levene's test objects to pooling these
 

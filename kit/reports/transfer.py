@@ -133,24 +133,25 @@ def on_pixels(input_shape, classes):
     return make_pipeline(MaxAbsScaler(), LogisticRegression(C=0.1, max_iter=1000))
 
 
-def experiment(name, build, data, epochs=100, rate=0.001, classes=2):
+def experiment(name, build, data, *, classes, epochs=1, rate=0.001):
     return Experiment(
         name=name, build=build, data=data, epochs=epochs, optimizer=partial(keras.optimizers.Adam, rate),
         metrics=("accuracy", partial(BalancedAccuracy, classes)),
     )  # fmt: skip
 
 
-def rows(what, images, classes, *, size=None, epochs, tuned, cnn, without):
-    """The rows of one set; epochs of the heads and of the CNN, and of the fine-tuning."""
-    row = partial(experiment, classes=classes)
-    options = {"images": images, "size": size}
+def nets(what, images, *, classes, cnn, epochs, tuned, size=None):
+    """The nets of one set; `epochs` are those of the heads and of the CNN, `tuned` those of the fine-tuning."""
+    row, features = partial(experiment, classes=classes), {"images": images, "size": size}
     return (
-        row(f"{what}: pre-trained, frozen", head, partial(read, **options), epochs),
-        row(f"{what}: untrained, frozen", head, partial(read_untrained, **options), epochs),
-        row(f"{what}: fine-tuned", partial(fine_tuned, size=size), partial(named, images=images), tuned, 1e-4),
-        row(f"{what}: CNN from nothing", cnn, images, epochs),
-        row(f"{what}: {without.__name__.replace('_', ' ')}", without, images),
-    )
+        row(f"{what}: pre-trained, frozen", head, partial(read, **features), epochs=epochs),
+        row(f"{what}: untrained, frozen", head, partial(read_untrained, **features), epochs=epochs),
+        row(
+            f"{what}: fine-tuned", partial(fine_tuned, size=size), partial(named, images=images), epochs=tuned,
+            rate=1e-4,
+        ),
+        row(f"{what}: CNN from nothing", cnn, images, epochs=epochs),
+    )  # fmt: skip
 
 
 STUDY = Study(
@@ -158,13 +159,11 @@ STUDY = Study(
     title="Pre-training: a MobileNetV2 from ImageNet on glands and on garments",
     data=sections,
     experiments=(
-        *rows(
-            "glands", sections, 2, epochs=100, tuned=30, cnn=partial(small_cnn, filters=(16, 32, 64), pool=4),
-            without=majority,
+        *nets(
+            "glands", sections, classes=2, cnn=partial(small_cnn, filters=(16, 32, 64), pool=4), epochs=100, tuned=30
         ),
-        *rows(
-            "garments", garments, 10, size=96, epochs=30, tuned=10, cnn=partial(small_cnn, filters=(32, 64)),
-            without=on_pixels,
-        ),
+        experiment("glands: majority", majority, sections, classes=2),
+        *nets("garments", garments, classes=10, cnn=partial(small_cnn, filters=(32, 64)), epochs=30, tuned=10, size=96),
+        experiment("garments: on pixels", on_pixels, garments, classes=10),
     ),
-)  # fmt: skip
+)
