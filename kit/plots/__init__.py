@@ -4,6 +4,7 @@ Every function returns its Figure and shows nothing. A notebook displays the Fig
 `figure.savefig("name.png")` writes it. No style is set: yours, if you set one, is used.
 """
 
+from .architecture import architecture
 from .data import class_distribution, images
 from .fits import curves, reported_beside_reproduced
 from .multilabel import label_combinations, label_confusion_matrices
@@ -12,7 +13,7 @@ from .searches import hyperparameter_importance, optimization_history, parallel_
 from .segmentation import segmentations
 
 __all__ = [
-    "class_distribution", "class_recall", "confusion_matrices", "confusion_matrix", "curves", "feature_maps",
-    "hyperparameter_importance", "images", "label_combinations", "label_confusion_matrices", "misclassified",
-    "optimization_history", "parallel_coordinates", "reported_beside_reproduced", "segmentations",
+    "architecture", "class_distribution", "class_recall", "confusion_matrices", "confusion_matrix", "curves",
+    "feature_maps", "hyperparameter_importance", "images", "label_combinations", "label_confusion_matrices",
+    "misclassified", "optimization_history", "parallel_coordinates", "reported_beside_reproduced", "segmentations",
 ]  # fmt: skip
