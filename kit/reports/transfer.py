@@ -17,7 +17,7 @@ from keras import layers, ops
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
+from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 
 from .. import datasets, models, profile
 from ..datasets import glas
@@ -88,7 +88,7 @@ def named(source=None, *, images):
 
 
 def read(source=None, *, images, size=None):
-    """What the pre-trained backbone makes of the images: x is (n, 1280)."""
+    """What the pre-trained backbone makes of the images: x is (n, 1280), each feature standardized by the training."""
     data = named(source, images=images)
     return _read(data, weights(data.origin)[0], size)
 
@@ -102,7 +102,11 @@ def read_untrained(source=None, seed=0, *, images, size=None):
 def _read(data, weights, size):
     data = profile.images(data)  # the quick profile would cut them only once all are computed
     net = NET(data.train.x.shape[1:], len(data.classes), weights=weights, enlarged_to=size)
-    return data.map(partial(models.features, net))
+    data = data.map(partial(models.features, net))
+    # An untrained backbone's features are of the order of 1e-11, as its untrained normalizations leave each layer's
+    # smaller than those of the layer before. Standardized, they are judged by what they tell and not by their size.
+    scaler = StandardScaler().fit(data.train.x.astype("float64"))
+    return data.map(lambda features: scaler.transform(features.astype("float64")).astype("float32"))
 
 
 def fine_tuned(input_shape, classes, *, origin, size=None):
@@ -113,7 +117,7 @@ def fine_tuned(input_shape, classes, *, origin, size=None):
 
 
 def head(input_shape, classes):
-    """Softmax regression, on features."""
+    """Softmax regression, on standardized features."""
     return models.mlp(input_shape, classes, hidden=())
 
 
