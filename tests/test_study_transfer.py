@@ -46,6 +46,7 @@ def test_the_heads_and_the_small_nets():
         for kind in ("pre-trained", "untrained"):
             net = ROWS[f"{what}: {kind}, frozen"].build((features,), classes)
             assert net.count_params() == (features + 1) * classes
+            assert not any(np.any(weights) for weights in net.get_weights())
     cnn = ROWS["glands: CNN from nothing"].build((256, 256, 3), 2)  # 256 -> 64 -> 16 -> 4
     assert cnn.count_params() == (27 + 1) * 16 + (144 + 1) * 32 + (288 + 1) * 64 + (4 * 4 * 64 + 1) * 2
 
