@@ -9,11 +9,12 @@ import warnings
 from concurrent import futures
 from pathlib import Path
 
+from . import machine
+
 
 def main(arguments=None):
     """Run one command; returns the exit status: 0, 1 when something could not be done, 2 for bad arguments."""
     options = parser().parse_args(arguments)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with warnings.catch_warnings():
         warnings.showwarning = lambda message, *_: print(f"kit: warning: {message}", file=sys.stderr)
         try:
@@ -105,6 +106,7 @@ def list_names(options):
 def run_named(options):
     if options.quick:
         os.environ["KIT_PROFILE"] = "quick"
+    machine.start()
     from . import files, reports, search
 
     one, found = reports.get(options.name), None
@@ -149,7 +151,8 @@ def processes(jobs):
     ours = {name: value for name, value in one.items() if name not in os.environ}
     os.environ.update(ours)
     try:  # spawned, not forked: a forked TensorFlow hangs
-        with futures.ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as executor:
+        spawn = multiprocessing.get_context("spawn")
+        with futures.ProcessPoolExecutor(jobs, mp_context=spawn, initializer=machine.start) as executor:
             yield executor
     finally:
         for name in ours:
@@ -157,6 +160,7 @@ def processes(jobs):
 
 
 def show_recorded(options):
+    machine.start()
     from . import reports, search
 
     results = reports.recorded(options.name)

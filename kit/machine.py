@@ -3,9 +3,34 @@
 import functools
 import os
 import platform
+import sys
+import tempfile
 from importlib import metadata
 
 from . import profile
+
+# TensorFlow writes these at its import, before any setting of its log can reach it.
+STARTING = (b"oneDNN custom operations are on", b"before absl::InitializeLog() is called")
+
+
+def start():
+    """Import Keras with its back end, without the lines about nothing that TensorFlow writes; others are passed on.
+
+    They are written by C++ to the process's standard error, which is looked through while this runs.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            import keras  # noqa: F401
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            written.seek(0)
+            lines = [line for line in written if not any(noise in line for noise in STARTING)]
+            os.write(2, b"".join(lines))
 
 
 def device():

@@ -50,7 +50,8 @@ def test_skips_are_arcs_from_where_they_leave_to_where_they_arrive():
     centres = [box.get_x() + box.get_width() / 2 for box in boxes]
     words = [text for text in texts if " x " not in text or text.startswith(("Conv", "Max"))]
     joins = [centre for centre, word in zip(centres, words, strict=True) if word == "Concatenate"]
-    assert [end for _, end in sorted(ends, reverse=True)] == pytest.approx(joins, abs=0.05)  # an arrow ends a little before
+    # An arrow ends a little before what it points to.
+    assert [end for _, end in sorted(ends, reverse=True)] == pytest.approx(joins, abs=0.05)
     [(_, _, within)] = drawn(plots.architecture(models.residual_net((16, 16, 2), 2, widths=(4, 8))))
     [(_, _, none)] = drawn(plots.architecture(models.residual_net((16, 16, 2), 2, widths=(4, 8), skips=False)))
     assert len(within) == 4 and not none  # a block a width but the lowest twice, and the skips across the net

@@ -1,4 +1,9 @@
-"""The quick profile makes runs small; nothing else does."""
+"""The quick profile makes runs small and nothing else does; what a notebook begins with says where it runs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import tiny
@@ -69,3 +74,20 @@ def test_a_notebook_is_watched_and_a_plain_process_is_not(monkeypatch):
     for shell, watched in ((None, False), (SimpleNamespace(), False), (SimpleNamespace(kernel=1), True)):
         monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda shell=shell: shell))
         assert progress.watched() is watched
+
+
+def test_at_the_start_only_the_lines_about_nothing_are_held_back(tmp_path):
+    (tmp_path / "keras.py").write_text(
+        "import os\n"
+        "os.write(2, b'I0000 port.cc:153] oneDNN custom operations are on. You may see ...\\nout of memory\\n')\n"
+    )
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(machine.__file__).parents[1])])}
+    code = "import os, kit; kit.machine.start(); os.write(2, b'later\\n')"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "out of memory\nlater\n"
+
+
+def test_keras_starts_without_a_word():
+    code = "import kit; kit.machine.start(); import keras; keras.ops.zeros(2)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -119,8 +119,8 @@ def fine_tuned(input_shape, classes, *, origin, size=None):
 def head(input_shape, classes):
     """Softmax regression, on standardized features.
 
-    It begins with zeros, as its loss has one minimum: what a few images leave open then stays 0. Weights drawn for 1,280
-    features would stay there as noise.
+    It begins with zeros, as its loss has one minimum: what a few images leave open then stays 0. Weights drawn for
+    1,280 features would stay there as noise.
     """
     return models.mlp(input_shape, classes, hidden=(), initializer="zeros")
 
