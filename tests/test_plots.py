@@ -194,6 +194,20 @@ def test_feature_maps_are_the_outputs_of_the_first_convolution(net):
     assert len(plots.feature_maps(net, image, layer="second", columns=2).axes) == 3
 
 
+def test_curve_panels_have_a_panel_a_run_and_a_line_a_split():
+    plain, tested = history(5, validation=False), history(3) | {"test_loss": [0.5] * 3, "test_accuracy": [0.4] * 3}
+    runs = {"first": plain, "second": tested, "third": history(4)}
+    figure = plots.curve_panels(runs, columns=2, title="which data")
+    axes = figure.axes
+    assert [ax.get_title() for ax in axes] == list(runs) and figure.get_suptitle() == "which data"
+    assert [len(ax.lines) for ax in axes] == [1, 3, 2]
+    assert list(axes[0].lines[0].get_ydata()) == plain["accuracy"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["validation", "test", "training"]
+    assert len({ax.get_ylim() for ax in axes}) == 1
+    with pytest.raises(ValueError, match="metric='auc': 'first' has no such history, but loss, accuracy; one that all"):
+        plots.curve_panels(runs, "auc")
+
+
 def test_reported_beside_reproduced_places_marks_and_intervals():
     figure = plots.reported_beside_reproduced(table())
     [ax] = figure.axes

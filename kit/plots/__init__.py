@@ -6,14 +6,14 @@ Every function returns its Figure and shows nothing. A notebook displays the Fig
 
 from .architecture import architecture
 from .data import class_distribution, images
-from .fits import curves, reported_beside_reproduced
+from .fits import curve_panels, curves, reported_beside_reproduced
 from .multilabel import label_combinations, label_confusion_matrices
 from .nets import class_recall, confusion_matrices, confusion_matrix, feature_maps, misclassified
 from .searches import hyperparameter_importance, optimization_history, parallel_coordinates
 from .segmentation import segmentations
 
 __all__ = [
-    "architecture", "class_distribution", "class_recall", "confusion_matrices", "confusion_matrix", "curves",
-    "feature_maps", "hyperparameter_importance", "images", "label_combinations", "label_confusion_matrices",
+    "architecture", "class_distribution", "class_recall", "confusion_matrices", "confusion_matrix", "curve_panels",
+    "curves", "feature_maps", "hyperparameter_importance", "images", "label_combinations", "label_confusion_matrices",
     "misclassified", "optimization_history", "parallel_coordinates", "reported_beside_reproduced", "segmentations",
 ]  # fmt: skip

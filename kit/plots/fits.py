@@ -1,5 +1,6 @@
 """How a fit went, and what a report said beside what came out."""
 
+import textwrap
 from collections.abc import Mapping
 
 import numpy as np
@@ -47,6 +48,53 @@ def curves(histories, *, title=None):
     handles.append(Line2D([], [], color="0.3", ls="--", label="training"))
     if any(key.startswith("val_") for key in keys):
         handles.append(Line2D([], [], color="0.3", label="validation"))
+    figure.legend(handles=handles, loc="outside right upper", frameon=False)
+    return figure
+
+
+def curve_panels(histories, metric="accuracy", *, columns=4, title=None):
+    """One metric by epoch, a panel a run on axes that all share: training dashed, a solid line for each other split.
+
+    Where `curves` would draw more lines than can be told apart.
+
+    Args:
+        histories: a dict from the names of runs to histories, as `curves` takes them; beside "loss" and "val_loss" they
+            may have those of further splits, "test_loss" for one.
+        metric: its name on the training images.
+        columns: panels in a row.
+        title: of the figure: which data it was.
+
+    Raises:
+        ValueError: anything else, or a run without that metric.
+    """
+    runs = _runs(histories)
+    lines = {name: [key for key in run if key == metric or key.endswith(f"_{metric}")] for name, run in runs.items()}
+    without = [name for name, keys in lines.items() if not keys]
+    if without:
+        raise ValueError(
+            f"metric={metric!r}: {without[0]!r} has no such history, but {', '.join(runs[without[0]])}; one that all "
+            "runs have would be right"
+        )
+    splits = dict.fromkeys(key for keys in lines.values() for key in keys if key != metric)
+    styles = {key: {"color": color, "lw": 1.5} for key, color in zip(splits, COLORS)}
+    styles[metric] = {"color": "0.3", "ls": "--", "lw": 1}
+    columns = min(columns, len(runs))
+    rows = -(-len(runs) // columns)
+    figure, axes = figure_of(2.5 * columns + 1, 2.1 * rows + 0.4, rows, columns, title=title, heading=LEFT, sharey=True)
+    for ax, (name, run) in zip(axes.flat, runs.items()):
+        for key in lines[name]:
+            ax.plot(range(1, len(run[key]) + 1), run[key], marker="o" if len(run[key]) < 4 else None, **styles[key])
+        ax.set_title(textwrap.fill(name or "", 30), fontsize=9)
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        sns.despine(ax=ax)
+    for ax in axes.flat[len(runs) :]:
+        ax.remove()
+    figure.supxlabel("epoch", fontsize=10)
+    figure.supylabel(metric, fontsize=10)
+    names = {metric: "training", f"val_{metric}": "validation"}
+    handles = [
+        Line2D([], [], label=names.get(key, key.removesuffix(f"_{metric}")), **style) for key, style in styles.items()
+    ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
     return figure
 
