@@ -11,7 +11,6 @@ import re
 from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
 
 import kit
@@ -57,22 +56,25 @@ def anatomy(net):
     """What a net is, names aside: its layers' settings, and which takes its input from which; or its parameters."""
     if not isinstance(net, keras.Model):
         return {key: value for key, value in net.get_params().items() if key not in ("epochs", "random_state")}
-    whole = keras.Model(net.inputs, net.outputs).get_config()["layers"]
-    numbers = {layer["name"]: number for number, layer in enumerate(whole)}
+    whole = keras.Model(net.inputs, net.outputs)
+    config = whole.get_config()["layers"]
+    numbers = {layer["name"]: number for number, layer in enumerate(config)}
+    for layer, settings in zip(whole.operations, config, strict=True):
+        if isinstance(layer, keras.layers.MaxPooling2D):  # where the pool divides the sides, both paddings are none
+            divides = all(size % pool == 0 for size, pool in zip(layer.input.shape[1:3], layer.pool_size))
+            settings["config"]["padding"] = None if divides else layer.padding
 
     def nameless(part):
         if isinstance(part, dict):
-            part = part.get("config", {}) if part.get("registered_name") and "module" not in part else part
+            own = {"inbound_nodes", "trainable", "layers", "batch_shape"} & set(part)  # a layer's; not a policy's
             return {
                 key: [numbers.get(value[0], value[0]), *value[1:]] if key == "keras_history" else nameless(value)
                 for key, value in part.items()
-                if key not in ("name", "build_config", "registered_name", "compile_config", "shared_object_id")
+                if not (key == "name" and own) and key not in ("build_config", "compile_config", "registered_name")
             }
-        if isinstance(part, (list, tuple)):
-            return [nameless(one) for one in part]
-        return float(part) if isinstance(part, (float, np.floating)) else part
+        return [nameless(one) for one in part] if isinstance(part, (list, tuple)) else part
 
-    return [nameless(layer) for layer in whole]
+    return [nameless(layer) for layer in config]
 
 
 def as_the_study_builds(row, net):
