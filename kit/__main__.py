@@ -1,4 +1,4 @@
-"""The command line: `kit list`, `kit run`, `kit show`, `kit fetch`."""
+"""The command line: `kit list`, `kit run`, `kit show`, `kit fetch`, `kit predict`."""
 
 import argparse
 import contextlib
@@ -87,6 +87,18 @@ def parser():
         "kit fetch fashion_mnist",
     )
     fetch.add_argument("dataset", metavar="DATASET", help="fashion_mnist, mnist, ...")
+
+    predict = command(
+        "predict",
+        predict_pictures,
+        "Say what a saved net sees in pictures: the three likeliest classes of each, with their probabilities.",
+        "kit predict garments.keras photograph.jpg --on-white",
+    )
+    predict.add_argument("model", metavar="MODEL", help="a file that kit.models.save wrote")
+    predict.add_argument("pictures", metavar="IMAGE", nargs="+", help="a picture, such as a .jpg or .png")
+    predict.add_argument(
+        "--on-white", action="store_true", help="one dark thing on white: cut out and inverted, as Fashion-MNIST is"
+    )
     return top
 
 
@@ -180,6 +192,25 @@ def fetch_dataset(options):
     from . import datasets
 
     print(repr(datasets.load(options.dataset, source="real")))
+
+
+def predict_pictures(options):
+    machine.start()
+    from . import datasets, models
+
+    model, classes = models.load(options.model)
+    failed = 0
+    for path in map(Path, options.pictures):
+        try:
+            picture = datasets.photograph(path, model.input_shape[1:], on_white=options.on_white)
+        except ValueError as error:
+            failed = 1
+            print(f"kit: {error}", file=sys.stderr)
+            continue
+        probabilities = model.predict(picture[None], verbose=0)[0]
+        likeliest = probabilities.argsort()[::-1][:3]
+        print(f"{path}: {', '.join(f'{classes[number]} {probabilities[number]:.3f}' for number in likeliest)}")
+    return failed
 
 
 def print_tables(results, form):

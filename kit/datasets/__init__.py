@@ -4,7 +4,8 @@ from .arrays import from_arrays
 from .card import Card, File
 from .dataset import Dataset, Split
 from .folder import from_folder
+from .pictures import photograph
 from .registry import cards, names
 from .sources import load
 
-__all__ = ["Card", "Dataset", "File", "Split", "cards", "from_arrays", "from_folder", "load", "names"]
+__all__ = ["Card", "Dataset", "File", "Split", "cards", "from_arrays", "from_folder", "load", "names", "photograph"]

@@ -3,7 +3,8 @@
 import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
 
 from .. import progress
 
@@ -35,3 +36,30 @@ def decoded(function, paths, title):
     """`function(path)` of each, in their order, by several threads, with a progress bar where someone looks on."""
     with ThreadPoolExecutor() as threads:
         yield from progress.bar(iterable=threads.map(function, paths), total=len(paths), desc=title, unit="image")
+
+
+def photograph(path, shape, *, on_white=False):
+    """One's own picture as a net takes it: uint8 (height, width, channels), from 0 to 255.
+
+    Args:
+        path: of the picture, which is turned as its camera says.
+        shape: (height, width, channels) of the net's input; 1 channel (grey) or 3.
+        on_white: the picture shows one thing on a white ground: it is cut out, inverted, and fills the image in its own
+            proportions, on black, as the garments of Fashion-MNIST were made. Else the whole picture is resized.
+
+    Raises:
+        ValueError: a file that cannot be read as a picture, another shape, or nothing on the ground.
+    """
+    if len(shape) != 3 or shape[2] not in (1, 3) or not all(shape):
+        raise ValueError(f"shape={tuple(shape)}: (height, width, 1) or (height, width, 3) would be right")
+    height, width, channels = shape
+    with opened(path) as image:
+        image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
+        if on_white:
+            image = ImageOps.autocontrast(ImageOps.invert(image), cutoff=1)
+            thing = image.convert("L").point(lambda value: 255 * (value > 64)).getbbox()
+            if thing is None:
+                raise ValueError("nothing stands out from its ground; one dark thing on white would be right")
+            image = ImageOps.pad(image.crop(thing), (width, height), Image.Resampling.BILINEAR)
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(image).reshape(shape)

@@ -2,6 +2,7 @@
 
 from . import numpy_mlp
 from .cnn import cnn, filter_ladder
+from .keeping import load, save
 from .mlp import large_mlp, medium_mlp, mlp, small_mlp
 from .multilabel import multilabel_cnn, multilabel_dnn
 from .segmentation import encoder_decoder, pool_upsample_net, residual_net, unet
@@ -13,6 +14,7 @@ __all__ = [
     "features",
     "filter_ladder",
     "large_mlp",
+    "load",
     "medium_mlp",
     "mlp",
     "multilabel_cnn",
@@ -20,6 +22,7 @@ __all__ = [
     "numpy_mlp",
     "pool_upsample_net",
     "residual_net",
+    "save",
     "small_mlp",
     "transfer",
     "unet",
