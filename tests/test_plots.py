@@ -292,23 +292,28 @@ def test_bad_input_is_an_error_in_one_line(draw, message, net):
     assert "\n" not in str(error.value)
 
 
-def test_segmentations_show_image_masks_and_where_they_agree():
-    image = np.full((1, 2, 2, 3), 100, np.uint8)
-    mask = np.array([[[[1], [1]], [[0], [0]]]], np.uint8)
-    guess = np.array([[[[1], [0]], [[1], [0]]]], np.uint8)
-    figure = plots.segmentations(image, mask, guess, ["image 5, Dice 0.50"], title="U-Net")
-    assert figure.get_suptitle() == "U-Net" and figure.axes[0].get_ylabel() == "image 5, Dice 0.50"
-    assert [ax.get_title() for ax in figure.axes] == ["image", "true", "predicted", "overlap"]
-    shown = [np.asarray(ax.images[0].get_array()) for ax in figure.axes]
-    np.testing.assert_array_equal(shown[1], mask[0, ..., 0] == 1)
-    np.testing.assert_array_equal(shown[2], guess[0, ..., 0] == 1)
-    colors = [handle.get_facecolor()[:3] for handle in figure.legends[0].get_patches()]  # found, missed, invented
-    for place, color in (((0, 0), colors[0]), ((0, 1), colors[1]), ((1, 0), colors[2])):
-        np.testing.assert_allclose(shown[3][place], 0.5 * 100 / 255 + 0.5 * np.array(color))
-    np.testing.assert_allclose(shown[3][1, 1], 0.5 * 100 / 255)  # background, and taken for it: the image, darker
+def test_segmentations_show_true_and_predicted_outlines_on_the_image():
+    image = np.full((1, 4, 6, 3), 100, np.uint8)
+    mask = np.zeros((1, 4, 6, 1), np.uint8)
+    mask[0, 1:3, 1:3] = 1  # a square of four pixels
+    guess = np.zeros_like(mask)
+    guess[0, :, :3] = 1  # twelve pixels up to the edge, the square among them
+    figure = plots.segmentations(image, mask, guess, ["image 5"], title="U-Net")
+    assert figure.get_suptitle() == "U-Net"
+    first, second = figure.axes
+    assert first.get_ylabel() == "image 5" and not first.lines and second.get_xlabel() == "Dice 0.50"  # 2*4 / (4 + 12)
+    for ax in figure.axes:
+        np.testing.assert_array_equal(np.asarray(ax.images[0].get_array()), image[0])
+    true, predicted = second.lines
+    assert (true.get_color(), predicted.get_color()) == ("white", "black")
+    assert (true.get_xdata().min(), true.get_xdata().max()) == (0.5, 2.5)
+    assert (predicted.get_xdata().min(), predicted.get_xdata().max()) == (-0.5, 2.5)  # not beyond the image
     probabilities = np.concatenate([1 - guess, guess], -1) * 0.8 + 0.1
-    again = plots.segmentations(image, mask, probabilities, ["the same"])
-    np.testing.assert_array_equal(np.asarray(again.axes[2].images[0].get_array()), shown[2])
+    nets = {"one net": probabilities, "nothing": np.zeros_like(mask), "all right": mask}
+    again = plots.segmentations(image, mask, nets, ["image 5"]).axes
+    assert [ax.get_title() for ax in again] == ["", *nets]
+    assert [ax.get_xlabel() for ax in again] == ["", "Dice 0.50", "Dice 0.00", "Dice 1.00"]
+    assert [len(ax.lines) for ax in again] == [0, 2, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +323,8 @@ def test_segmentations_show_image_masks_and_where_they_agree():
 def test_segmentations_of_shapes_that_do_not_fit(image, mask, names):
     with pytest.raises(ValueError, match="would be right"):
         plots.segmentations(np.zeros(image), np.zeros(mask), np.zeros(mask), ["one"] * names)
+    with pytest.raises(ValueError, match="would be right"):
+        plots.segmentations(np.zeros((1, 2, 2, 3)), np.zeros((1, 2, 2, 1)), {}, ["one"])
 
 
 def test_misclassified_shows_the_first_wrong_ones_with_both_labels():
