@@ -56,8 +56,8 @@ def is_claim(cell):
 
 
 def prose(cell):
-    """The text without code, formulas, addresses and the exercises, which ask and do not tell."""
-    text = re.split(r"Things to try|Now it is your turn|### Exercises|## Exercises", source(cell))[0]
+    """The text without code, formulas, addresses, the references, and the exercises, which ask and do not tell."""
+    text = re.split(r"Things to try|## References|## Exercises", source(cell))[0]
     return re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|<[^>]*>", " ", text, flags=re.DOTALL)
 
 

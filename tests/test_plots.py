@@ -208,6 +208,13 @@ def test_curve_panels_have_a_panel_a_run_and_a_line_a_split():
         plots.curve_panels(runs, "auc")
 
 
+def test_no_line_joins_figures_that_are_not_compared():
+    one = table().loc[["small 64"]]
+    [compared], [not_compared] = (plots.reported_beside_reproduced(one.assign(verdict=verdict)).axes for verdict in
+                                  ("reproduced", "not comparable"))  # fmt: skip
+    assert len(compared.lines) == len(not_compared.lines) + 1
+
+
 def test_reported_beside_reproduced_places_marks_and_intervals():
     figure = plots.reported_beside_reproduced(table())
     [ax] = figure.axes

@@ -24,7 +24,7 @@ def test_a_chain_has_a_box_a_layer_and_no_arc():
         layers.ReLU(),
         layers.MaxPooling2D(2),
         layers.Flatten(),
-        layers.Dropout(0.25),
+        layers.Dropout(0.0),
         layers.Dense(3, activation="softmax"),
     ])  # fmt: skip
     figure = plots.architecture(net, title="small net")
@@ -34,7 +34,7 @@ def test_a_chain_has_a_box_a_layer_and_no_arc():
         "Input", "8 x 8 x 1",
         "Conv2D 4, 3 x 3, BatchNormalization, ReLU (52)", "8 x 8 x 4",  # 36 of the kernel, 16 of the normalization
         "MaxPooling2D 2 x 2", "4 x 4 x 4",
-        "Flatten, Dropout 0.25", "64",
+        "Flatten, Dropout 0.0", "64",
         "Dense 3, softmax (195)", "3",
     ]  # fmt: skip
     assert figure.get_suptitle() == "small net" and figure.axes[0].get_title(loc="left") == "247 parameters"

@@ -247,6 +247,9 @@ def test_rows_run_and_stand_beside_the_report(small):
     assert ours.loc["DNN, SGD"][["precision", "recall", "f1-score", "support"]].equals(
         results.classification_report("DNN, SGD").rename_axis("line")
     )
+    for record in results.records[:1]:
+        record["status"] = "diverged in epoch 1"
+    assert list(mri.reports(results).index.get_level_values(0).unique()) == names[1:]
 
 
 @pytest.mark.parametrize("name", ["CNN, Poisson loss", "CNN, categorical cross-entropy"])

@@ -106,7 +106,7 @@ def _words(layer):
     if hasattr(layer, "layers"):
         return f"{layer.name}: {len(layer.layers)} layers"
     config = layer.get_config()
-    said = [config[key] for key in ("filters", "units", "kernel_size", "pool_size", "rate") if config.get(key)]
+    said = [config[key] for key in ("filters", "units", "kernel_size", "pool_size", "rate") if key in config]
     said = [" x ".join(map(str, one)) if isinstance(one, (list, tuple)) else str(one) for one in said]
     if "filters" in config and set(config["strides"]) != {1}:
         said.append(f"stride {config['strides'][0]}")

@@ -147,7 +147,8 @@ def reported_beside_reproduced(table):
     for ax, (metric, rows) in zip(axes[:, 0], groups, strict=True):
         for place, row in enumerate(rows.itertuples()):
             color = VERDICT_COLORS.get(row.verdict, "0.3")
-            ax.plot([row.reported, row.reproduced], [place, place], color="0.85", lw=1, zorder=1)
+            if row.verdict != "not comparable":
+                ax.plot([row.reported, row.reproduced], [place, place], color="0.85", lw=1, zorder=1)
             ax.plot([row.low, row.high], [place, place], color=color, lw=2.5, solid_capstyle="butt", zorder=2)
             ax.plot(row.reproduced, place, "o", color=color, markersize=6, zorder=3)
             ax.plot(row.reported, place, "o", color="0.2", markerfacecolor="none", markersize=8, zorder=4)

@@ -156,10 +156,10 @@ def reports(results):
     """The report's classification reports beside ours, of the first seed: a DataFrame indexed by experiment and line.
 
     Columns: (precision, recall or f1-score; reported or reproduced), and (support, reproduced). What the report does
-    not give is NaN.
+    not give is NaN. Rows of which no fit was finished are left out.
     """
-    pairs = {}
-    for name in results.table().index:
+    pairs, table = {}, results.table()
+    for name in table.index[table.seeds > 0]:
         ours = results.classification_report(name)
         theirs = pd.DataFrame(REPORTED.get(name, np.nan), index=ours.index, columns=COLUMNS)
         pairs[name] = pd.concat({"reported": theirs, "reproduced": ours}, axis=1).swaplevel(axis=1)
