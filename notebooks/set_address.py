@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PLACES = ["pyproject.toml", "README.md", "notebooks/**/*.ipynb"]
+PLACES = ["pyproject.toml", "CITATION.cff", "README.md", "notebooks/**/*.ipynb"]
 
 
 def address(root=ROOT):
