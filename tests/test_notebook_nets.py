@@ -30,8 +30,8 @@ def plain(cell):
 
 
 def nets(path):
-    """{"study: row": (the net of the page, what makes it)}"""
-    names, built = {}, {}
+    """[("study: row", a net of the page that is its, what makes the net)]"""
+    names, built = {}, []
     for cell in code_cells(path):
         tree = ast.parse(plain(cell))
         named = cell["metadata"].get("nets", {})
@@ -41,7 +41,7 @@ def nets(path):
         exec(compile(tree, path.name, "exec"), names)
         for expression, rows in named.items():
             for row in [rows] if isinstance(rows, str) else rows:
-                built[row] = eval(expression, names), expression
+                built.append((row, eval(expression, names), expression))
     return built
 
 
@@ -87,7 +87,7 @@ def as_the_study_builds(row, net):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_each_net_of_the_page_is_the_studys(path):
-    for name, (net, expression) in nets(path).items():
+    for name, net, expression in nets(path):
         _, row = studied(name)
         assert anatomy(net) == anatomy(as_the_study_builds(row, net)), (expression, name)
         if getattr(net, "optimizer", None):  # compiled on the page
@@ -110,7 +110,7 @@ NOT_YET = ("fashion-compare", "fashion-ladder-cnn", "fashion-ladder-mlp", "gland
     "study", [pytest.param(one, marks=pytest.mark.xfail(strict=True)) if one in NOT_YET else one for one in STUDIES]
 )
 def test_each_row_of_a_table_is_built_on_a_page_that_shows_it(study):
-    there = {name for path in NOTEBOOKS if study in recalled(path) for name in nets(path)}
+    there = {name for path in NOTEBOOKS if study in recalled(path) for name, _, _ in nets(path)}
     rows = {f"{study}: {row.name}": row for row in kit.reports.get(study).experiments}
     assert {name for name in there if name.startswith(f"{study}: ")} <= set(rows)
     assert not {name for name, row in rows.items() if row.of is None} - there

@@ -1,6 +1,7 @@
 """A net as a picture: what its layers are, what they hand on, and where the data take a second way."""
 
 import math
+import textwrap
 from collections.abc import Mapping
 
 from matplotlib.patches import FancyArrowPatch, Rectangle
@@ -45,7 +46,7 @@ def architecture(model, *, title=None):
         shape, widths = (len(rows), 1), [max(widths)] * len(rows)
         across, down = widths[:1], [below + above for below, above in sizes]
     figure, axes = figure_of(
-        sum(across), sum(down) + 0.35 * shape[0] + 0.4 * bool(title), *shape,
+        sum(across), sum(down) + 0.5 * shape[0] + 0.4 * bool(title), *shape,
         title=title, gridspec_kw={"width_ratios": across, "height_ratios": down},
     )  # fmt: skip
     names = [f"{name}: " for name in model] if several else [""]
@@ -54,7 +55,8 @@ def architecture(model, *, title=None):
     ):
         _draw(ax, boxes)
         ax.set(xlim=(-STEP / 2, width - STEP / 2), ylim=(-below, above))  # inches
-        ax.set_title(f"{name}{one.count_params():,} parameters", fontsize=9, loc="left")
+        said = textwrap.fill(f"{name}{one.count_params():,} parameters", int(width / LETTER / 1.2))
+        ax.set_title(said, fontsize=9, loc="left")
         ax.axis("off")
     return figure
 

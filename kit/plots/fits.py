@@ -53,7 +53,7 @@ def curves(histories, *, title=None):
 
 
 def curve_panels(histories, metric="accuracy", *, columns=4, title=None):
-    """One metric by epoch, a panel a run on axes that all share: training dashed, a solid line for each other split.
+    """One metric by epoch, a panel a run, all on one scale: training dashed, a solid line for each other split.
 
     Where `curves` would draw more lines than can be told apart.
 
