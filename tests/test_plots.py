@@ -204,6 +204,9 @@ def test_curve_panels_have_a_panel_a_run_and_a_line_a_split():
     assert list(axes[0].lines[0].get_ydata()) == plain["accuracy"]
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["validation", "test", "training"]
     assert len({ax.get_ylim() for ax in axes}) == 1
+    alike = {"loss": [2, 1], "val_loss": [3, 2], "soft_loss": [4, 3], "val_soft_loss": [5, 4]}
+    [ax] = plots.curve_panels({"one": alike}, "loss").axes
+    assert [list(line.get_ydata()) for line in ax.lines] == [[2, 1], [3, 2]]
     with pytest.raises(ValueError, match="metric='auc': 'first' has no such history, but loss, accuracy; one that all"):
         plots.curve_panels(runs, "auc")
 

@@ -68,7 +68,7 @@ def curve_panels(histories, metric="accuracy", *, columns=4, title=None):
         ValueError: anything else, or a run without that metric.
     """
     runs = _runs(histories)
-    lines = {name: [key for key in run if key == metric or key.endswith(f"_{metric}")] for name, run in runs.items()}
+    lines = {name: [key for key in run if _of(metric, key, run)] for name, run in runs.items()}
     without = [name for name, keys in lines.items() if not keys]
     if without:
         raise ValueError(
@@ -97,6 +97,12 @@ def curve_panels(histories, metric="accuracy", *, columns=4, title=None):
     ]
     figure.legend(handles=handles, loc="outside right upper", frameon=False)
     return figure
+
+
+def _of(metric, key, run):
+    """Whether a history is the metric's, on some split: neither another metric's whose name ends alike, nor that's."""
+    another = key.startswith("val_") or f"val_{key}" in run
+    return key in (metric, f"val_{metric}") or (key.endswith(f"_{metric}") and not another)
 
 
 def _runs(histories):
