@@ -164,7 +164,7 @@ def processes(jobs):
     os.environ.update(ours)
     try:  # spawned, not forked: a forked TensorFlow hangs
         spawn = multiprocessing.get_context("spawn")
-        with futures.ProcessPoolExecutor(jobs, mp_context=spawn, initializer=machine.start) as executor:
+        with futures.ProcessPoolExecutor(jobs, mp_context=spawn, initializer=machine.start_worker) as executor:
             yield executor
     finally:
         for name in ours:

@@ -1,10 +1,12 @@
 """Where a run is made: the device, and the versions of what makes the numbers."""
 
 import functools
+import multiprocessing.connection
 import os
 import platform
 import sys
 import tempfile
+import threading
 from importlib import metadata
 
 from . import profile
@@ -31,6 +33,17 @@ def start():
             written.seek(0)
             lines = [line for line in written if not any(noise in line for noise in STARTING)]
             os.write(2, b"".join(lines))
+
+
+def start_worker():
+    """`start`, in a process that is to end when the one that began it ends, however that happens."""
+
+    def follow():
+        multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    start()
 
 
 def device():

@@ -1,7 +1,13 @@
 """`kit` on the command line: what it prints, writes and refuses."""
 
+import contextlib
 import dataclasses
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import tiny
@@ -163,3 +169,30 @@ def test_help_has_an_example_each(capsys):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         assert f"example: kit {command}" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_no_process_outlives_the_run_that_began_it(tmp_path, sent):
+    def beneath(number):
+        """The processes that have the run's environment, without the run."""
+        found = []
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):
+                if process.name.isdecimal() and mark.encode() in (process / "environ").read_bytes():
+                    found.append(int(process.name))
+        return sorted(set(found) - {number})
+
+    mark = f"KIT_RUNS={tmp_path}"
+    command = "kit run fashion-ladder-mlp --source synthetic --quick --jobs 2".split()
+    run = subprocess.Popen([sys.executable, "-m", *command], env=os.environ | {"KIT_RUNS": str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    run.stdout.readline()  # the first fit is done: both workers are at work
+    assert len(beneath(run.pid)) >= 2
+    run.send_signal(sent)
+    run.wait()
+    for _ in range(50):
+        if not beneath(run.pid):
+            break
+        time.sleep(0.1)
+    assert not beneath(run.pid)

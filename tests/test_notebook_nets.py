@@ -52,13 +52,20 @@ def studied(name):
     return study, next(one for one in study.experiments if one.name == row)
 
 
+def names_within(layers):
+    """The names of layers, and of those within nets among them, in order."""
+    for layer in layers:
+        yield layer["config"]["name"]
+        yield from names_within(layer["config"].get("layers", []))
+
+
 def anatomy(net):
     """What a net is, names aside: its layers' settings, and which takes its input from which; or its parameters."""
     if not isinstance(net, keras.Model):
-        return {key: value for key, value in net.get_params().items() if key not in ("epochs", "random_state")}
+        return {key: repr(value) for key, value in net.get_params().items() if key not in ("epochs", "random_state")}
     whole = keras.Model(net.inputs, net.outputs)
     config = whole.get_config()["layers"]
-    numbers = {layer["name"]: number for number, layer in enumerate(config)}
+    numbers = {name: number for number, name in enumerate(names_within(config))}
     for layer, settings in zip(whole.operations, config, strict=True):
         if isinstance(layer, keras.layers.MaxPooling2D):  # where the pool divides the sides, both paddings are none
             divides = all(size % pool == 0 for size, pool in zip(layer.input.shape[1:3], layer.pool_size))
@@ -68,11 +75,13 @@ def anatomy(net):
         if isinstance(part, dict):
             own = {"inbound_nodes", "trainable", "layers", "batch_shape"} & set(part)  # a layer's; not a policy's
             return {
-                key: [numbers.get(value[0], value[0]), *value[1:]] if key == "keras_history" else nameless(value)
+                key: nameless(value)
                 for key, value in part.items()
                 if not (key == "name" and own) and key not in ("build_config", "compile_config", "registered_name")
             }
-        return [nameless(one) for one in part] if isinstance(part, (list, tuple)) else part
+        if isinstance(part, (list, tuple)):
+            return [nameless(one) for one in part]
+        return numbers.get(part, part) if isinstance(part, str) else part
 
     return [nameless(layer) for layer in config]
 

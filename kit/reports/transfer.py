@@ -17,7 +17,7 @@ from keras import layers, ops
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, StandardScaler
+from sklearn.preprocessing import MaxAbsScaler
 
 from .. import datasets, models, profile
 from ..datasets import glas
@@ -88,7 +88,7 @@ def named(source=None, *, images):
 
 
 def read(source=None, *, images, size=None):
-    """What the pre-trained backbone makes of the images: x is (n, 1280), each feature standardized by the training."""
+    """What the pre-trained backbone makes of the images: x is (n, 1280), by the training images centred and scaled."""
     data = named(source, images=images)
     return _read(data, weights(data.origin)[0], size)
 
@@ -104,9 +104,11 @@ def _read(data, weights, size):
     net = NET(data.train.x.shape[1:], len(data.classes), weights=weights, enlarged_to=size)
     data = data.map(partial(models.features, net))
     # An untrained backbone's features are of the order of 1e-11, as its untrained normalizations leave each layer's
-    # smaller than those of the layer before. Standardized, they are judged by what they tell and not by their size.
-    scaler = StandardScaler().fit(data.train.x.astype("float64"))
-    return data.map(lambda features: scaler.transform(features.astype("float64")).astype("float32"))
+    # smaller than those of the layer before: so they are judged by what they tell and not by their size. One scale for
+    # all, as features that hardly vary in 85 images would be magnified a thousandfold by a scale of their own.
+    middle = data.train.x.mean(axis=0, dtype="float64")
+    scale = (data.train.x - middle).std()
+    return data.map(lambda features: ((features - middle) / scale).astype("float32"))
 
 
 def fine_tuned(input_shape, classes, *, origin, size=None):
@@ -117,7 +119,7 @@ def fine_tuned(input_shape, classes, *, origin, size=None):
 
 
 def head(input_shape, classes):
-    """Softmax regression, on standardized features.
+    """Softmax regression, on features of the order of 1.
 
     It begins with zeros, as its loss has one minimum: what a few images leave open then stays 0. Weights drawn for
     1,280 features would stay there as noise.
