@@ -186,7 +186,8 @@ def test_no_process_outlives_the_run_that_began_it(tmp_path, sent):
 
     mark = f"KIT_RUNS={tmp_path}"
     command = "kit run fashion-ladder-mlp --source synthetic --quick --jobs 2".split()
-    run = subprocess.Popen([sys.executable, "-m", *command], env=os.environ | {"KIT_RUNS": str(tmp_path)}, stdout=subprocess.PIPE, text=True)
+    env = os.environ | {"KIT_RUNS": str(tmp_path)}
+    run = subprocess.Popen([sys.executable, "-m", *command], env=env, stdout=subprocess.PIPE, text=True)
     run.stdout.readline()  # the first fit is done: both workers are at work
     assert len(beneath(run.pid)) >= 2
     run.send_signal(sent)
