@@ -50,7 +50,7 @@ def keep(path):
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
     with tempfile.TemporaryDirectory() as ledger:
-        # That a copy is not the official one stands in the line that describes the data; the warning names a folder here.
+        # That a copy is not the official one is said by the line that describes the data; the warning names a folder.
         known = ",".join(f"ignore:{name} is not verified:UserWarning" for name in kit.datasets.names())
         os.environ |= {"KIT_RUNS": ledger, "KIT_PROFILE": "full", "PYTHONWARNINGS": known}
         start = time.perf_counter()
