@@ -20,8 +20,8 @@ from keep import code_hash  # noqa: E402
 from set_address import address, set_address  # noqa: E402
 
 # Pages that do not have all that a page shall have yet, and pages that were edited since they were run as a whole.
-NOT_YET = ()
-NOT_RUN = ()
+NOT_YET = ("02", "03")
+NOT_RUN = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09")
 
 
 def pages(but=()):
@@ -62,6 +62,8 @@ def test_its_kept_outputs_are_those_of_its_code(path):
     minutes = math.ceil(kept["seconds"] / 60)
     said = f"| {minutes} minute{'s' * (minutes > 1)} ({kept['device']}) |"
     assert said in "".join(notebook["cells"][0]["source"])
+    first = json.dumps(next(output for cell in cells(path) for output in cell["outputs"]))
+    assert "profile: full | data: " in first and "back end: " in first
 
 
 @pages()
@@ -70,8 +72,6 @@ def test_its_kept_outputs_are_clean(path):
     text = json.dumps(outputs)
     assert not [o for o in outputs if o["output_type"] == "error" or o.get("name") == "stderr"]
     assert "Warning" not in text and not re.search(r"/(home|root|tmp|usr|content)/", text)
-    first = next((output for cell in cells(path) for output in cell["outputs"]), {})
-    assert "profile: full | data: " in json.dumps(first) and "back end: " in json.dumps(first)
     assert path.stat().st_size < 5_000_000
 
 
