@@ -39,6 +39,12 @@ def test_mlp_options_reach_every_layer():
     assert models.mlp((4, 4, 1), 3, hidden=()).count_params() == 16 * 3 + 3
 
 
+def test_an_initializer_draws_each_layer_anew():
+    net = models.mlp((8,), 3, hidden=(8, 8), initializer=keras.initializers.RandomNormal(stddev=1.0))
+    first, second, _ = (layer.kernel for layer in net.layers[1:])
+    assert not np.array_equal(first, second)
+
+
 @pytest.mark.parametrize(
     "options, message",
     [

@@ -112,7 +112,7 @@ def recalled(path):
 
 
 STUDIES = sorted({name for path in NOTEBOOKS for name in recalled(path)})
-NOT_YET = ("fashion-compare", "fashion-ladder-cnn")
+NOT_YET = ("fashion-ladder-cnn",)
 
 
 @pytest.mark.parametrize(

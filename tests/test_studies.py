@@ -585,6 +585,7 @@ def test_the_comparisons_readings_change_one_thing_each():
             deviation = float(name.partition("sd ")[2].removesuffix(", converged"))
             kernels = [layer.kernel for layer in row.build((28, 28, 1), 10).layers if layer.weights]
             assert all(np.std(kernel) == pytest.approx(deviation, rel=0.1) for kernel in kernels)
+            assert not any(np.array_equal(one, other) for one, other in itertools.combinations(kernels, 2))
         if name.endswith("converged") and "by hand" not in name:
             early = rows[name.removesuffix(", converged")]
             assert (row.build.keywords, row.data, row.of) == (early.build.keywords, early.data, early.of)

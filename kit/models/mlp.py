@@ -42,7 +42,9 @@ def mlp(
 
     def dense(units, activation):
         penalty = keras.regularizers.L1L2(l1, l2) if l1 or l2 else None
-        return layers.Dense(units, activation, kernel_initializer=initializer, kernel_regularizer=penalty)
+        # One initializer, made once, would give layers of one shape equal weights.
+        own = initializer.clone() if isinstance(initializer, keras.initializers.Initializer) else initializer
+        return layers.Dense(units, activation, kernel_initializer=own, kernel_regularizer=penalty)
 
     model = keras.Sequential([keras.Input(input_shape), layers.Flatten()])
     for units in hidden:
