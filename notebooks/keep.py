@@ -64,7 +64,7 @@ def keep(path):
     notebook.metadata["kit"] = {"seconds": round(seconds), "device": device, "code": code_hash(notebook)}
     said = f"| {minutes} minute{'s' * (minutes > 1)} ({device}) "
     header = notebook.cells[0]
-    header.source = re.sub(r"^\| (TIME|\d+ minutes? \([^)]+\)) ", said, header.source, flags=re.M)
+    header.source = re.sub(r"^\| (not measured yet|\d+ minutes? \([^)]+\)) ", said, header.source, flags=re.M)
     with kit.files.writing(path, "w") as file:
         file.write(nbformat.writes(notebook) + "\n")
     return seconds

@@ -69,7 +69,7 @@ def in_keras(input_shape, classes, *, hidden, activation="relu", dropout=0.0, de
 
     deviation: of the normal distribution around 0 that all initial weights are drawn from; None draws them as Glorot.
     """
-    # By its description, of which each layer makes one of its own: a shared one gives layers of one shape equal weights.
+    # As a description, of which each layer makes its own: a shared one gives layers of one shape equal weights.
     drawn = {"class_name": "RandomNormal", "config": {"stddev": deviation}}
     dense = partial(layers.Dense, kernel_initializer="glorot_uniform" if deviation is None else drawn)
     model = keras.Sequential([keras.Input(input_shape), layers.Flatten()])

@@ -121,8 +121,8 @@ def fine_tuned(input_shape, classes, *, origin, size=None):
 def head(input_shape, classes):
     """Softmax regression, on features of the order of 1.
 
-    It begins with zeros, as its loss has one minimum: what a few images leave open then stays 0. Weights drawn for
-    1,280 features would stay there as noise.
+    It begins with zeros, as its loss has one minimum: weights drawn for 1,280 features would stay as noise where a few
+    images leave them open.
     """
     return models.mlp(input_shape, classes, hidden=(), initializer="zeros")
 
