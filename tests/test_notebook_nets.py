@@ -112,7 +112,7 @@ def recalled(path):
 
 
 STUDIES = sorted({name for path in NOTEBOOKS for name in recalled(path)})
-NOT_YET = ("fashion-ladder-cnn",)
+NOT_YET = ()
 
 
 @pytest.mark.parametrize(
