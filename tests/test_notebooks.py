@@ -38,7 +38,10 @@ def cells(path, kind="code"):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow", reason="once is enough")
-@pytest.mark.parametrize("path", [*NOTEBOOKS, *SOLUTIONS], ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path", [*NOTEBOOKS, *(pytest.param(path, marks=pytest.mark.weekly) for path in SOLUTIONS)],
+    ids=lambda path: f"{path.parent.name}/{path.stem}",
+)  # fmt: skip
 def test_it_runs(path, tmp_path):
     """With nbmake, on synthetic data, with few epochs; in a copy, so that the kept outputs stay."""
     copy = shutil.copy(path, tmp_path)

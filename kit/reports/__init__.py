@@ -14,7 +14,7 @@ INDEX = {
         "fashion_compare.STUDY", "72 rows", "Fashion-MNIST: MLPs written by hand, in Keras, and a tuned CNN"
     ),
     "mnist-cnn": (
-        "mnist_cnn.STUDY", "14 rows", "MNIST: a net written by hand, and a CNN changed one thing at a time"
+        "mnist_cnn.STUDY", "16 rows", "MNIST: a net written by hand, and a CNN changed one thing at a time"
     ),
     "glands": ("glands.STUDY", "21 rows", "GlaS: glands segmented by nets from two convolutions' depth to a U-Net"),
     "organ": ("organ.STUDY", "18 rows", "OrganAMNIST: MLPs, CNNs and a pre-trained net"),
