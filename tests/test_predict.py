@@ -35,6 +35,17 @@ def test_a_file_of_keras_own_has_numbers_for_names(tmp_path, brightness):
     assert models.load(tmp_path / "plain.keras")[1] == ["0", "1"]
 
 
+def test_a_net_that_is_no_classifier_is_one_line(tmp_path, capsys):
+    inputs = keras.Input((4, 4, 1))
+    outputs = layers.Conv2D(2, 1)(inputs)
+    keras.Model(inputs, outputs).save(tmp_path / "pixels.keras")
+    keras.Model(inputs, [layers.Flatten()(outputs)] * 2).save(tmp_path / "two.keras")
+    for name in ("pixels", "two"):
+        assert main(["predict", str(tmp_path / f"{name}.keras"), "x.png"]) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1 and "a classifier's (batch, classes) would be right" in said
+
+
 def test_names_that_do_not_fit_are_refused_and_nothing_is_written(tmp_path, brightness):
     with pytest.raises(ValueError, match=r"3 names for a net of output \(None, 2\): \(None, 3\) would be right"):
         models.save(tmp_path / "three.keras", brightness[1], "abc")

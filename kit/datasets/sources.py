@@ -1,4 +1,4 @@
-"""Where a dataset comes from: a folder of the user's, the cache, the official download, or the painter."""
+"""Where a dataset comes from: a folder of the user's, the cache, the official download, or code that makes it up."""
 
 import os
 

@@ -44,7 +44,7 @@ def load(path):
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no .keras file, or one of a layer that is neither Keras' nor the kit's.
+        ValueError: no .keras file, one of a layer that is neither Keras' nor the kit's, or a net that is no classifier.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} is not there: a file that kit.models.save wrote would be right")
@@ -55,4 +55,7 @@ def load(path):
     except Exception as error:  # Keras raises errors of every kind
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"{path} cannot be read as a Keras model: {reason}") from None
-    return model, classes or [str(number) for number in range(model.output_shape[-1])]
+    shape = model.output_shape
+    if len(shape) != 2 or not isinstance(shape[1], int):
+        raise ValueError(f"{path} holds a net of output {shape}: a classifier's (batch, classes) would be right")
+    return model, classes or [str(number) for number in range(shape[1])]
