@@ -27,7 +27,7 @@ def test_the_readme_shows_the_recorded_table(name):
 
 
 def test_what_is_not_recorded_is_listed_with_the_command_that_makes_it():
-    written = runpy.run_path(ROOT / "results" / "write_readme.py")["text"]()
+    written = runpy.run_path(str(ROOT / "results" / "write_readme.py"))["text"]()
     assert written == RECORDED, "write it with: python results/write_readme.py"
     commands = re.findall(r"`(kit run .+ --record .+)` \|$", RECORDED, re.M)
     for command in commands:
